@@ -1,0 +1,1 @@
+"""Synthesizable RTL of seqfault, the page-fault engine, as Amaranth components (one per file; `engine.py` wires them)."""

@@ -1,0 +1,110 @@
+"""Parameters of the engine: one frozen, validated dataclass; widths are derived from it and nowhere else."""
+
+from dataclasses import dataclass, fields, replace
+
+from amaranth.utils import exact_log2
+
+__all__ = ["EngineConfig", "PRESETS"]
+
+PADDR_BITS = 56
+"""Width of a physical address in bits: 44-bit PPN and 12-bit offset. [Priv 12.4]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """Parameters of one engine.
+
+    Parameters
+    ----------
+    ports : requester ports.
+    tlb_entries : entries of each port's L1 TLB.
+    port_misses : misses that one port may have outstanding (also the depth of its answer buffer).
+    walks : page-table walks in flight.
+    contexts : fault contexts (faults in flight), at most 62.
+    lookups : VMA lookups in flight.
+    spaces : address spaces known at a time; a power of two.
+    vma_cache : entries of the VMA range cache.
+    sequence_entries : sequence counters; a power of two. VMA ids are taken modulo this.
+    pool_frames : free frames prefetched from the ring, a power of two, at least 8.
+    zap_chunk : leaf entries that ZAP and PROTECT handle under one lock hold (8 to 64, a power of two).
+    max_retries : speculative attempts before the mm lock is taken.
+    lock_rounds : times a fault parks on a busy PTE lock before it aborts.
+    mm_lock_patience : cycles that a reader waits for the mm lock before the fault goes to software.
+    events : build the event port (simulation and formal; synthesis leaves it out).
+
+    Raises
+    ------
+    ValueError : a parameter is out of its range.
+    """
+
+    ports: int = 4
+    tlb_entries: int = 16
+    port_misses: int = 8
+    walks: int = 8
+    contexts: int = 16
+    lookups: int = 4
+    spaces: int = 64
+    vma_cache: int = 8
+    sequence_entries: int = 1024
+    pool_frames: int = 16
+    zap_chunk: int = 64
+    max_retries: int = 3
+    lock_rounds: int = 64
+    mm_lock_patience: int = 1 << 20
+    events: bool = True
+
+    def __post_init__(self) -> None:
+        limits = {
+            "ports": (1, 64), "tlb_entries": (1, 1024), "port_misses": (1, 64), "walks": (1, 64),
+            "contexts": (1, 62), "lookups": (1, 62), "spaces": (2, 4096), "vma_cache": (1, 64), "sequence_entries": (2, 65536),
+            "pool_frames": (8, 1024), "zap_chunk": (8, 64), "max_retries": (1, 7), "lock_rounds": (1, 255),
+            "mm_lock_patience": (16, 1 << 30),
+        }  # fmt: skip
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "events":
+                if not isinstance(value, bool):
+                    raise ValueError(f"events must be true or false, not {value!r}")
+                continue
+            low, high = limits[field.name]
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ValueError(f"{field.name} must be an integer from {low} to {high}, not {value!r}")
+        for name in ("spaces", "sequence_entries", "pool_frames", "zap_chunk"):
+            if getattr(self, name).bit_count() != 1:
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)!r}")
+
+    @property
+    def space_bits(self) -> int:
+        """Width of a space number in bits."""
+        return exact_log2(self.spaces)
+
+    def with_settings(self, settings: dict[str, str]) -> "EngineConfig":
+        """This configuration with `--set key=value` pairs applied.
+
+        Raises `ValueError` for an unknown key or a value that is no integer (`events`: true or false).
+        """
+        known = {field.name for field in fields(self)}
+        changes: dict[str, int | bool] = {}
+        for key, text in settings.items():
+            if key not in known:
+                raise ValueError(f"unknown parameter {key!r}; known: {', '.join(sorted(known))}")
+            if key == "events":
+                if text.lower() not in ("true", "false"):
+                    raise ValueError(f"events must be true or false, not {text!r}")
+                changes[key] = text.lower() == "true"
+                continue
+            try:
+                changes[key] = int(text, 0)
+            except ValueError:
+                raise ValueError(f"{key} must be an integer, not {text!r}") from None
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+PRESETS: dict[str, EngineConfig] = {
+    "default": EngineConfig(),
+    "small": EngineConfig(
+        ports=2, tlb_entries=8, port_misses=4, walks=4, contexts=4, lookups=2, spaces=16, vma_cache=4, sequence_entries=64,
+        pool_frames=8, zap_chunk=8,
+    ),
+}  # fmt: skip
+"""Named configurations for `--preset`."""
