@@ -45,7 +45,7 @@ class EngineConfig:
     lookups: int = 4
     spaces: int = 64
     vma_cache: int = 8
-    sequence_entries: int = 1024
+    sequence_entries: int = 256
     pool_frames: int = 16
     zap_chunk: int = 64
     max_retries: int = 3

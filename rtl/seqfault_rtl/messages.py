@@ -171,9 +171,7 @@ class MemoryReadSignature(wiring.Signature):
     """A block's read port to memory. The block must accept a response at once or have bounded its requests (no deadlock)."""
 
     def __init__(self) -> None:
-        super().__init__(
-            {"request": Out(stream.Signature(MemoryReadRequest)), "response": In(stream.Signature(MemoryReadResponse))}
-        )
+        super().__init__({"request": Out(stream.Signature(MemoryReadRequest)), "response": In(stream.Signature(MemoryReadResponse))})
 
 
 class MemoryWriteSignature(wiring.Signature):
@@ -261,9 +259,10 @@ class VmaFields(data.Struct):
 
 
 class FaultRequest(data.Struct):
-    """A page fault found by the Translator; `vpn` of the full address (52 bits, canonical)."""
+    """A page fault found by the Translator; `vpn` of the full address (52 bits, canonical), `offset` the address within the page."""
 
     vpn: 52
+    offset: 12
     space: 16
     access: Access
     flags: FaultFlags
@@ -329,4 +328,3 @@ class QueueSettings(data.Struct):
     base: PPN_BITS
     log2_entries: 5
     enable: 1
-

@@ -1,0 +1,78 @@
+"""A fault context: the snapshot that a fault works on, and where it stands in the protocol."""
+
+from amaranth.lib import data, enum
+
+from .config import PADDR_BITS
+from .messages import Outcome
+from .paging import PPN_BITS
+
+__all__ = ["AfterStep", "Context", "ContextState", "Policy"]
+
+
+class ContextState(enum.Enum, shape=4):
+    """The step that a context executes next."""
+
+    BEGIN = 0
+    MM_LOCK = 1
+    FIND = 2
+    FIELDS = 3
+    WALK = 4
+    ALLOCATE = 5
+    CHECK = 6
+    LOCK = 7
+    RECHECK = 8
+    COMMIT = 9
+    UNLOCK = 10
+    UNDO = 11
+    MM_UNLOCK = 12
+    HANDOVER = 13
+    ANSWER = 14
+
+
+class AfterStep(enum.Enum, shape=3):
+    """What a context waits for after a step."""
+
+    GO_ON = 0
+    """nothing: it is ready for its next step"""
+    WAIT = 1
+    """an answer from memory, walker, finder or queue"""
+    PARK_LOCK = 2
+    """any PTE lock to be released"""
+    PARK_MM = 3
+    """any mm lock to be released, or patience to end"""
+    FREE = 4
+    """nothing more: the fault is answered"""
+
+
+class Context(data.Struct):
+    """What a fault remembers between steps. [protocol.md 1.5: the snapshot list]
+
+    `attempt` counts from 0; `classic`: under the mm lock as a reader; `holds_vma`: policy vma-lock; `locked`: the lock of the entry's table is
+    held; `rounds`: times parked on a PTE lock; `outcome`: why the attempt ended; `id`, `seq`, `page_prot`: the VMA as snapshot;
+    `pte_addr`: where the leaf entry is, in bytes; `frame`: PPN to map, `owned` if it came from the pool.
+    """
+
+    state: ContextState
+    attempt: 3
+    classic: 1
+    holds_vma: 1
+    locked: 1
+    rounds: 8
+    outcome: Outcome
+    id: 16
+    seq: 32
+    page_prot: 10
+    pte_addr: PADDR_BITS
+    frame: PPN_BITS
+    owned: 1
+
+
+class Policy(enum.Enum, shape=2):
+    """How faults are kept from acting on a VMA that changed."""
+
+    SPEC = 0
+    """sequence counters, then the mm lock"""
+    VMA_LOCK = 1
+    """a read lock on the VMA, then the mm lock"""
+    MM_LOCK = 2
+    """the mm lock"""

@@ -1,0 +1,176 @@
+"""The reader's protocol as combinational steps: R0 to R18 of protocol.md 0.2, and the ways out.
+
+`FaultSteps` looks at one context and says what its next step does, in one cycle: the context's next content, the event, and the strobes
+for the blocks that hold the on-chip state. The fault unit applies them when the step slot is granted.
+"""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from . import fault_commit, fault_exit, fault_lookup
+from .config import EngineConfig
+from .fault_context import AfterStep, Context, ContextState, Policy
+from .messages import AnswerStatus, Event, FaultAnswer, FaultRequest, FindResponse, How, Outcome, Step, WalkResponse
+from .paging import LEVEL_BITS, PPN_BITS, Access, Pte
+
+__all__ = ["FaultSteps"]
+
+
+class FaultSteps(wiring.Component):
+    """One protocol step of one context, combinational.
+
+    Members
+    -------
+    agent, request, context : the context to step: number, the fault, its state.
+    found, walked, handed, write_error : what the finder, the walker, the page-request queue and memory answered last.
+    sequence_id, sequence : combinational query: the sequence of that VMA id now. vma_free : no writer claims the VMA (policy vma-lock).
+    stale : an invalidation touched the page since the walk began. raced : a leaf entry of the page's line changed since then.
+    lock_busy : the leaf table's lock is held. may_read : the mm lock can be taken by a reader. patience_over : it was waited for too long.
+    frame_available, frame, zero_frame, policy : the pool's next frame (PPN) and the settings.
+    next, after : what to store, and what the context waits for.
+    event, event_valid : the step (none when the context parks for the mm lock).
+    entry : the leaf entry that this fault installs, made from the snapshot.
+    The other outputs are strobes, to be gated by the slot's grant.
+    """
+
+    agent: In(6)
+    request: In(FaultRequest)
+    context: In(Context)
+    found: In(FindResponse)
+    walked: In(WalkResponse)
+    handed: In(Outcome)
+    write_error: In(1)
+    sequence_id: Out(16)
+    sequence: In(32)
+    vma_free: In(1)
+    stale: In(1)
+    raced: In(1)
+    lock_busy: In(1)
+    may_read: In(1)
+    patience_over: In(1)
+    frame_available: In(1)
+    frame: In(PPN_BITS)
+    zero_frame: In(PPN_BITS)
+    policy: In(Policy)
+
+    next: Out(Context)
+    after: Out(AfterStep)
+    event: Out(Event)
+    event_valid: Out(1)
+    entry: Out(Pte)
+    find: Out(1)
+    walk: Out(1)
+    take_frame: Out(1)
+    give_frame: Out(1)
+    hold_vma: Out(1)
+    drop_vma: Out(1)
+    acquire_lock: Out(1)
+    release_lock: Out(1)
+    acquire_mm: Out(1)
+    release_mm: Out(1)
+    pin: Out(1)
+    unpin: Out(1)
+    write: Out(1)
+    hand_over: Out(1)
+    changed: Out(1)
+    fill: Out(1)
+    answer: Out(1)
+    answer_record: Out(FaultAnswer)
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        super().__init__()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        template = Signal(Pte)
+        m.d.comb += [
+            self.sequence_id.eq(self.context.id),
+            self.next.eq(self.context),
+            self.event.agent.eq(self.agent),
+            self.event.space.eq(self.request.space),
+            self.event.vpn.eq(self.request.vpn),
+            self.event.id.eq(self.context.id),
+            template.eq(self.context.page_prot),
+            self.entry.eq(template),
+            self.entry.a.eq(1),
+            self.entry.d.eq(self.is_store),
+            self.entry.w.eq(template.w & self.is_store),
+            self.entry.ppn.eq(self.context.frame),
+        ]
+        self._compose_answer(m)
+        steps = {
+            ContextState.BEGIN: fault_lookup.begin,
+            ContextState.MM_LOCK: fault_lookup.mm_lock,
+            ContextState.FIND: fault_lookup.find,
+            ContextState.FIELDS: fault_lookup.fields,
+            ContextState.WALK: fault_lookup.walk,
+            ContextState.ALLOCATE: fault_lookup.allocate,
+            ContextState.CHECK: fault_commit.check,
+            ContextState.LOCK: fault_commit.lock,
+            ContextState.RECHECK: fault_commit.recheck,
+            ContextState.COMMIT: fault_commit.commit,
+            ContextState.UNLOCK: fault_commit.unlock,
+            ContextState.UNDO: fault_exit.undo,
+            ContextState.MM_UNLOCK: fault_exit.mm_unlock,
+            ContextState.HANDOVER: fault_exit.handover,
+            ContextState.ANSWER: fault_exit.answer,
+        }
+        with m.Switch(self.context.state):
+            for state, step in steps.items():
+                with m.Case(state):
+                    step(m, self)
+        return m
+
+    def _compose_answer(self, m: Module) -> None:
+        """The answer's fields as most steps need them: OK, with the page just committed or found mapped."""
+        c, answer = self.context, self.answer_record.answer
+        mapped = c.state == ContextState.ANSWER
+        found = self.walked.pte.ppn
+        page = Mux(mapped, found, c.frame)
+        for level in range(1, 4):  # a superpage leaf: the lower part of the page number comes from the address
+            low = level * LEVEL_BITS
+            with m.If(mapped & (self.walked.level == level)):
+                m.d.comb += answer.pa.eq(Cat(self.request.offset, self.request.vpn[:low], found[low:]))
+        with m.If(~mapped | (self.walked.level == 0)):
+            m.d.comb += answer.pa.eq(Cat(self.request.offset, page))
+        m.d.comb += [
+            self.answer_record.port.eq(self.request.port),
+            answer.tag.eq(self.request.tag),
+            answer.status.eq(AnswerStatus.OK),
+            answer.reason.eq(Mux(mapped, c.outcome, Outcome.OK)),
+            answer.how.eq(Mux(c.attempt == 0, How.SPECULATIVE, How.RETRIED)),
+        ]
+        with m.If((self.policy == Policy.MM_LOCK) | (c.attempt >= self.config.max_retries)):
+            m.d.comb += answer.how.eq(How.CLASSIC)
+        with m.If(mapped & (c.outcome != Outcome.MAPPED)):
+            m.d.comb += [answer.status.eq(AnswerStatus.RETRY), answer.how.eq(How.SOFTWARE), answer.pa.eq(0)]
+
+    # --- what the steps are written with ---------------------------------------------------------------------------
+
+    def emit(self, m: Module, first: Step, last: Step | None = None) -> None:
+        """The event of this cycle covers `first` to `last`."""
+        m.d.comb += [self.event_valid.eq(1), self.event.first.eq(first), self.event.last.eq(last or first)]
+
+    def go(self, m: Module, state: ContextState, after: AfterStep = AfterStep.GO_ON) -> None:
+        """Continue with `state`, after what is to be waited for."""
+        m.d.comb += [self.next.state.eq(state), self.after.eq(after)]
+
+    def abort(self, m: Module, step: Step, outcome: Outcome | Value) -> None:
+        """The attempt ends at `step`; the next step undoes it."""
+        m.d.comb += [self.event.last.eq(step), self.event.outcome.eq(outcome), self.next.outcome.eq(outcome)]
+        self.go(m, ContextState.UNDO)
+
+    @property
+    def is_store(self) -> Value:
+        """The access that faulted is a store."""
+        return self.request.access == Access.STORE
+
+    def expect_unchanged(self, m: Module, step: Step, outcome: Outcome) -> Value:
+        """Compare the counter with the snapshot (C1, C3, R8), unless a lock keeps writers out. True: unchanged. [protocol.md 1.3]"""
+        changed = ~self.context.classic & ~self.context.holds_vma & (self.sequence != self.context.seq)
+        m.d.comb += self.event.seq.eq(self.sequence)
+        with m.If(changed):
+            self.abort(m, step, outcome)
+        return ~changed

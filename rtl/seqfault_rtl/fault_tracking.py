@@ -1,0 +1,65 @@
+"""What happened to a context's page since its walk began: the on-chip form of C2 and C4. [protocol.md 0.2 R12, R16]
+
+C2: software invalidates after it changed an upper entry, so an invalidation of the page stands for "the parent entry may have changed".
+C4: every engine write of a leaf entry is announced here once it is visible in memory, so a walk that may have read the old value is known.
+"""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import EngineConfig
+from .context_schedule import MAX_AGENTS
+from .messages import InvalidateRecord
+from .paging import VPN_BITS
+
+__all__ = ["LINE_PAGES_LOG2", "FaultTracking"]
+
+LINE_PAGES_LOG2 = 3
+"""A change is announced for a 64-byte line of leaf entries: 8 pages."""
+
+
+class FaultTracking(wiring.Component):
+    """One watch per context.
+
+    Members
+    -------
+    watch, agent, space, vpn : strobe: the walk of context `agent` for this page begins now; its two bits are cleared.
+    invalidate, record : strobe of the command unit.
+    changed, changed_space, changed_vpn : strobe: a leaf entry in the line of this page was changed, visibly.
+    stale, raced : one bit per context.
+    """
+
+    watch: In(1)
+    agent: In(6)
+    space: In(16)
+    vpn: In(VPN_BITS)
+    invalidate: In(1)
+    record: In(InvalidateRecord)
+    changed: In(1)
+    changed_space: In(16)
+    changed_vpn: In(VPN_BITS)
+    stale: Out(MAX_AGENTS)
+    raced: Out(MAX_AGENTS)
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        super().__init__()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        record = self.record
+        for index in range(self._config.contexts):
+            space = Signal(self._config.space_bits, name=f"space_{index}")
+            vpn = Signal(VPN_BITS, name=f"vpn_{index}")
+            in_space = record.any_space | (record.space == space)
+            in_pages = record.any_page | (((record.vpn ^ vpn) & ~record.mask) == 0)
+            same_line = (self.changed_space == space) & (self.changed_vpn[LINE_PAGES_LOG2:] == vpn[LINE_PAGES_LOG2:])
+            with m.If(self.watch & (self.agent == index)):
+                m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), self.stale[index].eq(0), self.raced[index].eq(0)]
+            with m.Else():
+                with m.If(self.invalidate & in_space & in_pages):
+                    m.d.sync += self.stale[index].eq(1)
+                with m.If(self.changed & same_line):
+                    m.d.sync += self.raced[index].eq(1)
+        return m

@@ -1,0 +1,25 @@
+"""Flags of a VMA record. [docs/software-contract.md, VMA tree, record word 2]"""
+
+from amaranth import Value
+from amaranth.lib import data
+
+__all__ = ["VmaFlags"]
+
+
+class VmaFlags(data.Struct):
+    """Word 2 of a VMA record, the bits that the engine knows."""
+
+    read: 1
+    write: 1
+    exec: 1
+    shared: 1
+    anon: 1
+    growsdown: 1
+    uffd: 1
+    locked: 1
+    huge: 1
+    reserved: 7
+
+    def is_served(self) -> Value:
+        """The engine resolves first touches of this kind of VMA. [protocol.md 1.8, A4 A6 A7]"""
+        return self.anon & ~self.shared & ~self.growsdown & ~self.uffd & ~self.huge

@@ -1,0 +1,252 @@
+// The host side of `seqfault run`: memory behind the AXI manager, requesters, register accesses and the event log, called once a cycle.
+//
+// Everything that happens in every cycle is here, so that Python is woken only when something happened. Python reaches the functions at
+// the end through ctypes (the simulator exports them) and the memory through a shared mapping.
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <queue>
+#include <vector>
+
+#include "harness_layout.h"  // word offsets of the two vectors, written by seqfault_tb/harness_top.py
+
+namespace {
+
+constexpr int kLogWords = 12;
+enum LogKind : uint64_t { kEvent = 0, kRequest = 1, kAnswer = 2 };
+enum WakeReason : uint32_t { kAnswered = 1, kPointer = 2, kDeadline = 4, kHang = 8, kRegister = 16, kLogFull = 32 };
+constexpr uint32_t kSlvErr = 2;
+constexpr size_t kLogLimit = 1 << 15;
+
+struct Read { uint64_t due, address; uint32_t id, beats; };
+struct Write { uint64_t address; uint32_t id; };
+struct Response { uint64_t due; uint32_t id, resp; };
+struct Request { uint64_t va; uint32_t space, access, flags, tag; };
+struct RegisterAccess { bool write; uint32_t address, data; };
+
+struct Host {
+  uint64_t cycle = 0;
+  uint64_t* memory = nullptr;
+  uint64_t memory_bytes = 0;
+  uint64_t latency = 50;
+  uint64_t watchdog = 200000;
+  uint64_t deadline = ~0ull;
+  uint64_t last_progress = 0;
+  uint32_t pending_wake = 0;
+  bool engine_has_work = false;
+
+  std::deque<Read> reads;
+  uint32_t beat = 0;
+  std::deque<Write> addresses;
+  std::deque<uint64_t> data;
+  std::deque<Response> responses;
+  std::deque<Request> requests[kPorts];
+  std::vector<uint64_t> issued[kPorts];
+  uint64_t outstanding = 0;
+  std::deque<RegisterAccess> registers;
+  bool address_sent = false, data_sent = false;
+  uint32_t register_value = 0;
+  uint64_t registers_done = 0;
+  uint32_t pointers[kPointers] = {};
+  uint32_t was[kFromHostWords] = {};  // what the engine saw in the ending cycle
+  std::vector<uint64_t> log;
+
+  void record(LogKind kind, std::initializer_list<uint64_t> values) {
+    log.push_back(kind);
+    log.push_back(cycle);
+    log.insert(log.end(), values);
+    log.resize((log.size() + kLogWords - 1) / kLogWords * kLogWords);
+    last_progress = cycle;
+    if (log.size() >= kLogLimit * kLogWords) pending_wake |= kLogFull;
+  }
+};
+
+Host host;
+
+uint64_t word64(const uint32_t* vector, int offset) { return vector[offset] | uint64_t(vector[offset + 1]) << 32; }
+void put64(uint32_t* vector, int offset, uint64_t value) {
+  vector[offset] = uint32_t(value);
+  vector[offset + 1] = uint32_t(value >> 32);
+}
+bool backed(uint64_t address) { return address + 8 <= host.memory_bytes; }
+
+// A read accepted in cycle n has its first beat in cycle n + latency; bursts follow one another, a beat a cycle.
+void serve_reads(const uint32_t* in, uint32_t* out, bool r_taken) {
+  if (in[T_ARVALID] && host.was[F_ARREADY]) {
+    host.reads.push_back({host.cycle + host.latency, word64(in, T_ARADDR), in[T_ARID], in[T_ARLEN] + 1});
+  }
+  if (r_taken && !host.reads.empty()) {
+    if (++host.beat == host.reads.front().beats) {
+      host.reads.pop_front();
+      host.beat = 0;
+    }
+  }
+  out[F_RVALID] = 0;
+  if (!host.reads.empty() && host.reads.front().due <= host.cycle + 1) {
+    const Read& read = host.reads.front();
+    const uint64_t address = read.address + 8ull * host.beat;
+    out[F_RVALID] = 1;
+    out[F_RID] = read.id;
+    out[F_RLAST] = host.beat + 1 == read.beats;
+    out[F_RRESP] = backed(address) ? 0 : kSlvErr;
+    put64(out, F_RDATA, backed(address) ? host.memory[address / 8] : 0);
+  }
+  out[F_ARREADY] = host.reads.size() < 256;
+}
+
+void serve_writes(const uint32_t* in, uint32_t* out, bool b_taken) {
+  if (in[T_AWVALID] && host.was[F_AWREADY]) host.addresses.push_back({word64(in, T_AWADDR), in[T_AWID]});
+  if (in[T_WVALID] && host.was[F_WREADY]) host.data.push_back(word64(in, T_WDATA));
+  while (!host.addresses.empty() && !host.data.empty()) {  // the manager writes single beats only
+    const Write write = host.addresses.front();
+    if (backed(write.address)) host.memory[write.address / 8] = host.data.front();
+    host.responses.push_back({host.cycle + host.latency, write.id, backed(write.address) ? 0 : kSlvErr});
+    host.addresses.pop_front();
+    host.data.pop_front();
+  }
+  if (b_taken && !host.responses.empty()) host.responses.pop_front();
+  out[F_BVALID] = 0;
+  if (!host.responses.empty() && host.responses.front().due <= host.cycle + 1) {
+    out[F_BVALID] = 1;
+    out[F_BID] = host.responses.front().id;
+    out[F_BRESP] = host.responses.front().resp;
+  }
+  out[F_AWREADY] = host.responses.size() < 256 && host.addresses.size() < 256;
+  out[F_WREADY] = host.data.size() < 256;
+}
+
+void serve_ports(const uint32_t* in, uint32_t* out) {
+  for (int port = 0; port < kPorts; port++) {
+    auto& queue = host.requests[port];
+    const uint32_t* answer = in + T_ANSWER + port * T_ANSWER_STRIDE;
+    uint32_t* request = out + F_REQUEST + port * F_REQUEST_STRIDE;
+    if (host.was[F_REQUEST + port * F_REQUEST_STRIDE + R_VALID] && in[T_REQREADY + port]) {
+      const Request& taken = queue.front();
+      host.issued[port][taken.tag] = host.cycle;
+      host.record(kRequest, {uint64_t(port), taken.tag, taken.va, taken.space, taken.access, taken.flags});
+      queue.pop_front();
+    }
+    if (answer[A_VALID]) {
+      const uint32_t tag = answer[A_TAG];
+      host.record(kAnswer, {uint64_t(port), tag, answer[A_STATUS], answer[A_HOW], answer[A_REASON], word64(answer, A_PA),
+                            host.issued[port][tag]});
+      host.outstanding--;
+      host.pending_wake |= kAnswered;
+    }
+    request[R_VALID] = !queue.empty();
+    if (!queue.empty()) {
+      put64(request, R_VA, queue.front().va);
+      request[R_SPACE] = queue.front().space;
+      request[R_ACCESS] = queue.front().access;
+      request[R_FLAGS] = queue.front().flags;
+      request[R_TAG] = queue.front().tag;
+    }
+  }
+}
+
+// One AXI4-Lite access at a time.
+void serve_registers(const uint32_t* in, uint32_t* out) {
+  auto& queue = host.registers;
+  if (!queue.empty()) {
+    const bool write = queue.front().write;
+    if (host.was[F_LITE_AWVALID] && in[T_LITE_AWREADY]) host.address_sent = true;
+    if (host.was[F_LITE_ARVALID] && in[T_LITE_ARREADY]) host.address_sent = true;
+    if (host.was[F_LITE_WVALID] && in[T_LITE_WREADY]) host.data_sent = true;
+    if ((write && in[T_LITE_BVALID]) || (!write && in[T_LITE_RVALID])) {
+      if (!write) {
+        host.register_value = in[T_LITE_RDATA];
+        host.pending_wake |= kRegister;
+      }
+      host.registers_done++;
+      host.address_sent = host.data_sent = false;
+      host.last_progress = host.cycle;
+      queue.pop_front();
+    }
+  }
+  out[F_LITE_AWVALID] = out[F_LITE_WVALID] = out[F_LITE_ARVALID] = 0;
+  if (!queue.empty()) {
+    const RegisterAccess& access = queue.front();
+    out[F_LITE_AWADDR] = out[F_LITE_ARADDR] = access.address;
+    out[F_LITE_WDATA] = access.data;
+    out[F_LITE_AWVALID] = access.write && !host.address_sent;
+    out[F_LITE_WVALID] = access.write && !host.data_sent;
+    out[F_LITE_ARVALID] = !access.write && !host.address_sent;
+  }
+}
+
+void watch_pointers(const uint32_t* in) {
+  for (int index = 0; index < kPointers; index++) {
+    const uint32_t value = in[T_POINTERS + index];
+    if (value == host.pointers[index]) continue;
+    host.pointers[index] = value;
+    host.last_progress = host.cycle;
+    host.pending_wake |= kPointer;
+  }
+}
+
+void log_event(const uint32_t* in) {
+  if (!in[T_EV_VALID]) return;
+  host.record(kEvent, {in[T_EV_FIRST], in[T_EV_LAST], in[T_EV_AGENT], in[T_EV_OUTCOME], in[T_EV_SPACE], word64(in, T_EV_VPN),
+                       in[T_EV_ID], in[T_EV_SEQ], word64(in, T_EV_ADDR), word64(in, T_EV_DATA)});
+}
+
+}  // namespace
+
+extern "C" {
+
+// Called at every rising edge with the engine's outputs of the ending cycle; fills its inputs of the next. Returns 1 to wake Python.
+int seqfault_tick(const uint32_t* in, uint32_t* out) {
+  std::memset(out, 0, sizeof host.was);
+  log_event(in);
+  serve_reads(in, out, in[T_RREADY] && host.was[F_RVALID]);
+  serve_writes(in, out, in[T_BREADY] && host.was[F_BVALID]);
+  serve_ports(in, out);
+  serve_registers(in, out);
+  watch_pointers(in);
+  if (host.cycle >= host.deadline) {
+    host.pending_wake |= kDeadline;
+    host.deadline = ~0ull;
+  }
+  const bool waiting = host.outstanding || !host.registers.empty() || host.engine_has_work;
+  if (waiting && host.cycle - host.last_progress > host.watchdog) {
+    host.pending_wake |= kHang;
+    host.last_progress = host.cycle;
+  }
+  host.cycle++;
+  std::memcpy(host.was, out, sizeof host.was);
+  return host.pending_wake != 0;
+}
+
+void sf_attach(uint64_t* memory, uint64_t bytes, uint64_t latency, uint64_t watchdog) {
+  host.memory = memory;
+  host.memory_bytes = bytes;
+  host.latency = latency < 1 ? 1 : latency;
+  host.watchdog = watchdog;
+  for (auto& tags : host.issued) tags.assign(512, 0);
+}
+uint64_t sf_cycle() { return host.cycle; }
+void sf_submit(uint32_t port, uint32_t tag, uint64_t va, uint32_t space, uint32_t access, uint32_t flags) {
+  host.requests[port].push_back({va, space, access, flags, tag});
+  host.outstanding++;
+  host.last_progress = host.cycle;
+}
+void sf_write_register(uint32_t address, uint32_t value) { host.registers.push_back({true, address, value}); }
+void sf_read_register(uint32_t address) { host.registers.push_back({false, address, 0}); }
+uint32_t sf_register_value() { return host.register_value; }
+uint64_t sf_registers_waiting() { return host.registers.size(); }
+uint64_t sf_outstanding() { return host.outstanding; }
+void sf_set_deadline(uint64_t cycles, int engine_has_work) {
+  host.deadline = cycles == ~0ull ? cycles : host.cycle + cycles;
+  host.engine_has_work = engine_has_work;
+  host.last_progress = host.cycle;
+}
+uint32_t sf_take_wake() {
+  const uint32_t reasons = host.pending_wake;
+  host.pending_wake = 0;
+  return reasons;
+}
+void sf_pointers(uint32_t* values) { std::memcpy(values, host.pointers, sizeof host.pointers); }
+uint64_t sf_log_size() { return host.log.size(); }
+const uint64_t* sf_log_data() { return host.log.data(); }
+void sf_log_clear() { host.log.clear(); }
+}
