@@ -8,10 +8,9 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +34,8 @@ class Model:
     ----------
     name : folder name prefix, for people.
     top : top module.
-    verilog : Verilog source text.
+    verilog : Verilog source text, or a function that makes it if the model has to be built; then `verilog_key` stands for its content.
+    generated : further files by name and content, found by `include.
     files : further source files (.sv, .vlt, .cpp), by path; their content counts for the cache.
     all_public : make every signal visible to cocotb (slows the model); without it only those marked public.
     trace : None, "vcd" or "fst".
@@ -45,18 +45,20 @@ class Model:
 
     name: str
     top: str
-    verilog: str
+    verilog: str | Callable[[], str]
+    verilog_key: str = ""
+    generated: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[Path] = ()
     all_public: bool = True
     trace: str | None = None
     arguments: Sequence[str] = ()
     optimise: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def key(self) -> str:
         """Hash of everything that the build depends on."""
         digest = hashlib.sha256()
-        parts = [self.top, self.verilog, self.all_public, self.trace, list(self.arguments), self.optimise]
+        content = self.verilog if isinstance(self.verilog, str) else self.verilog_key
+        parts = [self.top, content, dict(self.generated), self.all_public, self.trace, list(self.arguments), self.optimise]
         parts += [verilator_program(), _version_of(verilator_program()), _version_of(_compiler()), str(cocotb_tools.config.libs_dir)]
         for file in self.files:
             parts += [file.name, file.read_text()]
@@ -135,7 +137,9 @@ def build_model(model: Model) -> Path:
     work = Path(tempfile.mkdtemp(prefix=f".{model.name}-", dir=folder.parent))
     try:
         source = work / f"{model.top}_rtl.v"
-        source.write_text(model.verilog)
+        source.write_text(model.verilog if isinstance(model.verilog, str) else model.verilog())
+        for file_name, text in model.generated.items():
+            (work / file_name).write_text(text)
         log = work / "build.log"
         runner = _Runner(model)
         if "SEQFAULT_VERILATOR" not in os.environ:
@@ -145,7 +149,7 @@ def build_model(model: Model) -> Path:
         try:
             runner.build(
                 sources=[source], hdl_toplevel=model.top, build_dir=work, waves=model.trace is not None, log_file=log,
-                build_args=["-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "--timescale", "1ns/1ps", *model.arguments],
+                build_args=["-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "--timescale", "1ns/1ps", f"-I{work}", "-CFLAGS", f"-I{work}", *model.arguments],
             )  # fmt: skip
         except (subprocess.CalledProcessError, RuntimeError, SystemExit) as error:
             tail = log.read_text()[-3000:] if log.exists() else ""
@@ -226,7 +230,3 @@ def run_block(
     trace = None if waves is None else waves.suffix.removeprefix(".")
     folder = build_model(Model(name=name, top=name, verilog=text, trace=trace))
     run_model(folder, name, test_module, waves=waves, environment=parameters, seed=seed, testcase=testcase)
-
-
-if sys.version_info < (3, 11):  # pragma: no cover
-    raise ImportError("seqfault needs Python 3.11 or newer")
