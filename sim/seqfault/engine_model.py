@@ -47,6 +47,13 @@ def build_engine(config: EngineConfig, *, trace: str | None = None, top: Harness
         all_public=False,
         trace=trace,
         optimise=True,
-        arguments=["--timing", "-LDFLAGS", "-rdynamic", *(f"-D{name}={value}" for name, value in bits.items())],
+        arguments=[
+            "--timing",
+            "-CFLAGS",
+            "-std=c++20 -fcoroutines",
+            "-LDFLAGS",
+            "-rdynamic",
+            *(f"-D{name}={value}" for name, value in bits.items()),
+        ],
     )
     return build_model(model)

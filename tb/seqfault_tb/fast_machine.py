@@ -4,7 +4,6 @@ The C++ side is `harness/seqfault_harness.cpp`, reached through ctypes in the si
 """
 
 import ctypes
-import mmap
 from collections.abc import Callable
 
 import cocotb
@@ -49,11 +48,12 @@ class FastMachine(Machine):
         for name in ("sf_cycle", "sf_log_size", "sf_registers_waiting", "sf_outstanding"):
             getattr(library, name).restype = ctypes.c_uint64
         library.sf_log_data.restype = ctypes.POINTER(ctypes.c_uint64)
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
-        self._mapping = mmap.mmap(-1, memory_bytes, flags=flags)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
-        library.sf_attach(ctypes.c_void_p(address), ctypes.c_uint64(memory_bytes), ctypes.c_uint64(latency), ctypes.c_uint64(watchdog))
-        self._words = memoryview(self._mapping).cast("Q")
+        library.sf_attach.restype = ctypes.c_void_p
+        address = library.sf_attach(ctypes.c_uint64(memory_bytes), ctypes.c_uint64(latency), ctypes.c_uint64(watchdog))
+        if not address:
+            raise MemoryError(f"the host refused {memory_bytes >> 30} GiB of address space for the simulated memory")
+        memory = (ctypes.c_uint64 * (memory_bytes // 8)).from_address(address)
+        self._words = memoryview(memory).cast("B").cast("Q")
         self._pointers = (ctypes.c_uint32 * 5)()
         self.on_event: Observer | None = None
         self.on_request: Observer | None = None

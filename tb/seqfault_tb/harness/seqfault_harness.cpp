@@ -2,6 +2,8 @@
 //
 // Everything that happens in every cycle is here, so that Python is woken only when something happened. Python reaches the functions at
 // the end through ctypes (the simulator exports them) and the memory through a shared mapping.
+#include <sys/mman.h>
+
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -217,12 +219,16 @@ int seqfault_tick(const uint32_t* in, uint32_t* out) {
   return host.pending_wake != 0;
 }
 
-void sf_attach(uint64_t* memory, uint64_t bytes, uint64_t latency, uint64_t watchdog) {
-  host.memory = memory;
+// Reserves the simulated memory (sparse, zero); returns its address, or null.
+void* sf_attach(uint64_t bytes, uint64_t latency, uint64_t watchdog) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  host.memory = static_cast<uint64_t*>(memory);
   host.memory_bytes = bytes;
   host.latency = latency < 1 ? 1 : latency;
   host.watchdog = watchdog;
   for (auto& tags : host.issued) tags.assign(512, 0);
+  return memory;
 }
 uint64_t sf_cycle() { return host.cycle; }
 void sf_submit(uint32_t port, uint32_t tag, uint64_t va, uint32_t space, uint32_t access, uint32_t flags) {

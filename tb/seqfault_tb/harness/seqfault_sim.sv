@@ -10,11 +10,13 @@ module seqfault_sim;
   // toggles when Python is to look
   bit wake /*verilator public_flat_rd*/ = 0;
 
+  /*verilator tracing_off*/  // the same signals are in the engine by name
   bit [`TO_HOST_BITS-1:0] to_host;
   bit [`FROM_HOST_BITS-1:0] from_host = 0;
   bit [`FROM_HOST_BITS-1:0] following;
+  /*verilator tracing_on*/
 
-  wire ev_valid, ev_step_valid;
+  wire ev_valid;
   wire [5:0] ev_first_code, ev_last_code;
   wire [5:0] ev_agent;
   wire [4:0] ev_outcome_code;
