@@ -1,0 +1,215 @@
+"""What a person reads after `seqfault run`: tables made from the result's JSON.
+
+Besides the keys of `run` in the formats, the result has `clock_mhz`, `by_kind` {kind: {outcome: n}}, `latency_by_outcome`
+{outcome: {count, p50, p99, p999, max}} in cycles, `cycles_per_s`, `faults_per_s`, `mismatched` (answers unlike Linux'),
+`threads`, `processes`, `address_spaces`, and `reconciled` {what: verdict}, where a verdict is true or false, or the same count
+from several places (a list, or {place: count}) that must be equal. A key that is missing leaves its line out.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["KINDS", "OUTCOME_NAMES", "failures", "holds", "progress_bar", "run_table"]
+
+KINDS = ("anon", "heap", "stack", "file_priv", "file_shared", "shm", "special", "none")
+"""VMA kinds of a trace, in the order of the table."""
+OUTCOME_NAMES = ("speculative", "retried", "classic", "software", "refused")
+PERCENTILES = (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max"))
+PATIENCE = 2.0
+"""Seconds before a progress bar appears."""
+Progressing = Callable[[int, int], None]
+"""Called with what is done and the total."""
+
+
+def holds(verdict: object) -> bool:
+    """Whether one entry of `reconciled` holds."""
+    if isinstance(verdict, Mapping):
+        return len(set(verdict.values())) <= 1
+    if isinstance(verdict, list | tuple):
+        return len(set(verdict)) <= 1
+    return bool(verdict)
+
+
+def failures(result: Mapping[str, Any]) -> list[str]:
+    """Every check of a run that did not hold, one line each; empty when all held."""
+    found = []
+    golden = result["golden"]
+    if not golden["agreed"]:
+        found.append(f"the golden model disagrees: {golden['first_difference']}")
+    elif not golden["steps_checked"]:
+        found.append("the golden model checked no step")
+    faults = result["faults"]
+    if sum(faults[name] for name in OUTCOME_NAMES) != faults["total"]:
+        found.append("the outcomes of the faults do not add up to their total")
+    if result.get("mismatched"):
+        found.append(f"{result['mismatched']} fault(s) ended unlike in the recording")
+    found += [f"counts differ: {what} {verdict}" for what, verdict in result.get("reconciled", {}).items() if not holds(verdict)]
+    return found
+
+
+def _number(value: float | int | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table whose first column is text and the others numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=bool(index))
+    return table
+
+
+def _faults(result: Mapping[str, Any]) -> Table:
+    faults = result["faults"]
+    by_kind = result.get("by_kind", {})
+    table = _table("Faults by kind of mapping", "kind", "total", *OUTCOME_NAMES)
+    for kind in (*KINDS, *(kind for kind in by_kind if kind not in KINDS)):
+        row = by_kind.get(kind, {})
+        counts = [row.get(name, 0) for name in OUTCOME_NAMES]
+        if sum(counts):
+            table.add_row(kind, _number(sum(counts)), *(_number(count) if count else "." for count in counts))
+    table.add_section()
+    table.add_row("all", *(_number(faults[name]) for name in ("total", *OUTCOME_NAMES)), style="bold")
+    total = faults["total"] or 1
+    table.add_row("share", "", *(f"{faults[name] / total:.1%}" for name in OUTCOME_NAMES), style="dim")
+    return table
+
+
+def _latencies(result: Mapping[str, Any]) -> Table:
+    clock = result.get("clock_mhz", 100.0)
+    table = _table("Latency of a fault, from request to answer", "", "count", *(label for _key, label in PERCENTILES), "unit")
+
+    def add(name: str, row: Mapping[str, Any], *, scale: float, unit: str, style: str = "") -> None:
+        count = row.get("count")
+        table.add_row(name, _number(count) if count is not None else "", *_scaled(row, scale), unit, style=style)
+
+    table.columns[0].no_wrap = True
+    all_faults = {"count": result["faults"]["total"], **result["latency_cycles"]}
+    by_outcome = result.get("latency_by_outcome", {})
+    for name in OUTCOME_NAMES:
+        if by_outcome.get(name, {}).get("count"):
+            add(name, by_outcome[name], scale=1, unit="cycles")
+    add("all", all_faults, scale=1, unit="cycles", style="bold")
+    table.add_section()
+    for name in OUTCOME_NAMES:
+        if by_outcome.get(name, {}).get("count"):
+            add(f"{name}, at {clock:g} MHz", by_outcome[name], scale=1000 / clock, unit="ns")
+    add(f"all, at {clock:g} MHz", all_faults, scale=1000 / clock, unit="ns", style="bold")
+    if result.get("linux_ns"):
+        add("Linux, as recorded", result["linux_ns"], scale=1, unit="ns")
+    return table
+
+
+def _scaled(row: Mapping[str, Any], scale: float) -> list[str]:
+    return [_number(row[key] * scale) if row.get(key) is not None else "-" for key, _label in PERCENTILES]
+
+
+def _counted(heading: str, counts: Mapping[str, int]) -> Table:
+    """Names and counts, most frequent first, on few lines."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, min_width=22)
+    table.add_column()
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    text = ", ".join(f"{name} {_number(count)}" for name, count in ordered if count)
+    table.add_row(Text(heading, style="bold"), Text(text or "none"))
+    return table
+
+
+def _checks(result: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, min_width=22)
+    table.add_column()
+    golden = result["golden"]
+    agreed = golden["agreed"]
+    verdict = Text("agreed" if agreed else "DISAGREED", style="green" if agreed else "bold red")
+    table.add_row(Text("golden model", style="bold"), Text.assemble(f"{_number(golden['steps_checked'])} steps checked, ", verdict))
+    if golden["first_difference"]:
+        table.add_row(Text("first difference", style="bold red"), Text(str(golden["first_difference"])))
+    if "mismatched" in result:
+        count = result["mismatched"]
+        text = f"{_number(count)} fault(s) ended unlike there" if count else "every fault ended as there"
+        table.add_row(Text("the recording", style="bold"), Text(text, style="bold red" if count else ""))
+    reconciled = result.get("reconciled", {})
+    if reconciled:
+        wrong = {what: value for what, value in reconciled.items() if not holds(value)}
+        counts = ", ".join(f"{what} {value}" for what, value in wrong.items()) or f"all {len(reconciled)} agree ({', '.join(reconciled)})"
+        table.add_row(Text("counts reconciled", style="bold"), Text(counts, style="bold red" if wrong else ""))
+    return table
+
+
+def _speed(result: Mapping[str, Any]) -> Text:
+    parts = [f"{_number(result['cycles'])} cycles in {result['wall_s']:.1f} s"]
+    if result.get("cycles_per_s"):
+        parts.append(f"{_number(result['cycles_per_s'])} cycles/s")
+    if result.get("faults_per_s"):
+        parts.append(f"{_number(result['faults_per_s'])} checked faults/s")
+    return Text(", ".join(parts))
+
+
+def _heading(result: Mapping[str, Any]) -> Text:
+    counted = [
+        (result["events"], "event"),
+        (result.get("threads"), "thread"),
+        (result.get("processes"), "process"),
+        (result.get("address_spaces"), "address space"),
+    ]
+    plural = {"process": "processes"}
+    what = ", ".join(
+        f"{_number(count)} {name if count == 1 else plural.get(name, name + 's')}" for count, name in counted if count is not None
+    )
+    return Text.assemble((str(result["trace"]), "bold"), f": {what}; policy {result['policy']}, preset {result['preset']}")
+
+
+def run_table(result: Mapping[str, Any]) -> RenderableType:
+    """The whole report of a run, for a console of 80 columns or more."""
+    return Group(
+        _heading(result),
+        _speed(result),
+        Text(""),
+        _faults(result),
+        _latencies(result),
+        _counted("aborted attempts", result["aborts"]),
+        _counted("commands executed", result["commands"]),
+        _checks(result),
+    )
+
+
+@contextmanager
+def progress_bar(what: str, *, unit: str = "events") -> Iterator[Progressing]:
+    """A callback `progress(done, total)` that draws a bar on standard error: only on a terminal, and only after two seconds."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=None)
+    timer = threading.Timer(PATIENCE, bar.start)  # a timer: while the model is built nobody calls `progress`
+    timer.daemon = True
+    timer.start()
+
+    def progress(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()

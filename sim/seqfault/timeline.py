@@ -1,0 +1,164 @@
+"""The protocol's timeline for a person (one line per event) and for a program (one record per event)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from seqfault_rtl.messages import AnswerStatus, Step
+from seqfault_rtl.paging import Access, PagingMode
+
+from .waves import COMMAND_UNIT, WaveEvent
+
+__all__ = ["HEADING", "event_line", "event_record", "select_events"]
+
+HEADING = f"{'cycle':>10}  {'agent':<8} {'steps':<15} {'address':<18} {'vma':>5} {'sequence':>10}  {'outcome':<11} detail"
+PTE_BITS = "VRWXUGAD"
+"""PTE flag names, bit 0 first. [Priv 12.4.1]"""
+PTE_PPN = (10, 44)
+"""Low bit and width of a PTE's PPN. [Priv 12.4.1]"""
+SATP_MODE, SATP_PPN = (60, 4), (0, 44)
+VMA_FLAGS = ("READ", "WRITE", "EXEC", "SHARED", "ANON", "GROWSDOWN", "UFFD", "LOCKED", "HUGE")
+FAULT_FLAGS = ("ALLOW_RETRY", "TRIED", "NOWAIT", "ATOMIC")
+BEGIN_ACCESS, BEGIN_FLAGS, BEGIN_PORT, BEGIN_TAG, BEGIN_ATTEMPT, BEGIN_CLASSIC = (0, 2), (2, 4), (6, 8), (14, 9), (23, 3), (26, 1)
+"""Low bit and width of the fields of R0's data. [contract, Steps and outcomes]"""
+FROM_POOL = (63, 1)
+FRAME = (0, 44)
+ANSWER_STATUS = (0, 2)
+ALL_SPACES = 0xFFFF
+WITH_SEQUENCE = (Step.R2, Step.R3, Step.R8, Step.R10, Step.R11, Step.R14, Step.SEQ_BEGIN, Step.SEQ_END)
+WITHOUT_ADDRESS = (
+    Step.MM_LOCK, Step.MM_UNLOCK, Step.SEQ_BEGIN, Step.SEQ_END, Step.PTE_LOCK, Step.PTE_UNLOCK, Step.FENCE, Step.SPACE_TABLE,
+    Step.SPACE_VMAS, Step.ILLEGAL,
+)  # fmt: skip
+
+
+def _bits(word: int, place: tuple[int, int]) -> int:
+    low, width = place
+    return word >> low & ((1 << width) - 1)
+
+
+def _names(word: int, names: Iterable[str]) -> str:
+    return "|".join(name for bit, name in enumerate(names) if word >> bit & 1) or "none"
+
+
+def _pte(word: int) -> str:
+    rights = "".join(letter if word >> bit & 1 else "-" for bit, letter in enumerate(PTE_BITS))
+    return f"{word:#x} (frame {_bits(word, PTE_PPN):#x} {rights})"
+
+
+def _enum_name(kind: Any, number: int) -> str:
+    return next((str(member.name).lower() for member in kind if member.value == number), str(number))
+
+
+def _begin(event: WaveEvent) -> str:
+    word = event.data
+    classic = ", under the mm lock" if _bits(word, BEGIN_CLASSIC) else ""
+    flags = _bits(word, BEGIN_FLAGS)
+    return (
+        f"{_enum_name(Access, _bits(word, BEGIN_ACCESS))}, space {event.space}, port {_bits(word, BEGIN_PORT)} "
+        f"tag {_bits(word, BEGIN_TAG)}, attempt {_bits(word, BEGIN_ATTEMPT)}{classic}"
+        f"{', ' + _names(flags, FAULT_FLAGS) if flags else ''}"
+    )
+
+
+def _frame(event: WaveEvent) -> str:
+    return f"frame {_bits(event.data, FRAME):#x}{'' if _bits(event.data, FROM_POOL) else ' (the zero frame)'}"
+
+
+def _undo(event: WaveEvent) -> str:
+    return f"frame {_bits(event.data, FRAME):#x} given back" if _bits(event.data, FROM_POOL) else ""
+
+
+def _invalidate(event: WaveEvent) -> str:
+    where = "all spaces" if event.space == ALL_SPACES else f"space {event.space}"
+    return f"{where}, {f'{event.data} page(s)' if event.data else 'all pages'}"
+
+
+def _entry(event: WaveEvent) -> str:
+    return f"entry {_pte(event.data)} at {event.addr:#x}"
+
+
+def _table(event: WaveEvent) -> str:
+    return f"leaf table {event.addr:#x}"
+
+
+def _satp(event: WaveEvent) -> str:
+    return f"space {event.space}, {_enum_name(PagingMode, _bits(event.data, SATP_MODE))} table {_bits(event.data, SATP_PPN) << 12:#x}"
+
+
+def _space(event: WaveEvent) -> str:
+    return f"space {event.space}"
+
+
+DETAILS: dict[Step, Callable[[WaveEvent], str]] = {
+    Step.R0: _begin,
+    Step.R1: lambda event: f"record {event.addr:#x}",
+    Step.R3: lambda event: f"{_names(event.data, VMA_FLAGS)}, page_prot {event.addr:#x}",
+    Step.R7: _entry,
+    Step.R9: _frame,
+    Step.R13: _table,
+    Step.R16: _entry,
+    Step.R18: _entry,
+    Step.UNDO: _undo,
+    Step.ANSWER: lambda event: _enum_name(AnswerStatus, _bits(event.data, ANSWER_STATUS)).upper(),
+    Step.MM_READ_LOCK: _space,
+    Step.MM_READ_UNLOCK: _space,
+    Step.MM_LOCK: _space,
+    Step.MM_UNLOCK: _space,
+    Step.PTE_LOCK: _table,
+    Step.PTE_UNLOCK: _table,
+    Step.PTE_CLEAR: lambda event: f"space {event.space}, was {_pte(event.data)} at {event.addr:#x}",
+    Step.PTE_PROTECT: lambda event: f"space {event.space}, now {_pte(event.data)} at {event.addr:#x}",
+    Step.INVALIDATE: _invalidate,
+    Step.SPACE_TABLE: _satp,
+    Step.SPACE_VMAS: lambda event: f"space {event.space}, root pointer {event.data:#x}",
+    Step.ILLEGAL: lambda event: f"command word {event.data:#x}",
+}
+"""What the numbers of a step mean."""
+
+
+def _detail(event: WaveEvent) -> str:
+    # a reader's step that failed may have come before it had an address or data
+    empty = event.outcome != 0 and not event.data and not event.addr and not event.covers(Step.ANSWER)
+    return "" if empty else ", ".join(text for step, describe in DETAILS.items() if event.covers(step) and (text := describe(event)))
+
+
+def _agent(event: WaveEvent) -> str:
+    return "commands" if event.agent == COMMAND_UNIT else f"ctx {event.agent}"
+
+
+def _has_address(event: WaveEvent) -> bool:
+    return not any(event.covers(step) for step in WITHOUT_ADDRESS)
+
+
+def event_line(event: WaveEvent) -> str:
+    """One line under `HEADING`: cycle, agent, steps, page address, VMA id, sequence, outcome, and what the numbers mean."""
+    has_id = event.id or any(event.covers(step) for step in WITH_SEQUENCE)
+    sequence = str(event.seq) if any(event.covers(step) for step in WITH_SEQUENCE) else ""
+    address = f"{event.va:#x}" if _has_address(event) else ""
+    return (
+        f"{event.cycle:>10}  {_agent(event):<8} {event.steps:<15} {address:<18} {event.id if has_id else '':>5} {sequence:>10}  "
+        f"{event.outcome_name:<11} {_detail(event)}"
+    ).rstrip()
+
+
+def event_record(event: WaveEvent) -> dict[str, Any]:
+    """The JSON of one event: names for steps and outcome, numbers as in the contract, addresses as hex strings."""
+    return {
+        "cycle": event.cycle, "agent": event.agent, "steps": event.steps, "first": event.first, "last": event.last,
+        "outcome": event.outcome_name, "space": event.space, "va": f"{event.va:#x}", "id": event.id, "seq": event.seq,
+        "addr": f"{event.addr:#x}", "data": f"{event.data:#x}",
+        "detail": _detail(event),
+    }  # fmt: skip
+
+
+def select_events(
+    events: Iterable[WaveEvent], *, context: int | None = None, first: int | None = None, last: int | None = None, limit: int | None = None
+) -> Iterator[WaveEvent]:
+    """The events of agent `context`, in the cycles `first` to `last` (both inclusive), at most `limit` of them."""
+    count = 0
+    for event in events:
+        if (last is not None and event.cycle > last) or (limit is not None and count >= limit):
+            return
+        if (context is None or event.agent == context) and (first is None or event.cycle >= first):
+            count += 1
+            yield event

@@ -1,0 +1,169 @@
+"""Reads the protocol's events out of a waveform (VCD or FST): what the event port showed at every rising clock edge, in order.
+
+The simulated top `seqfault_sim` has a 64-bit counter `cycle` and, in the engine, the signals of `EVENT_SIGNALS`. An event takes
+effect at the edge that ends its cycle, so the values just before that edge are the event; a cycle whose end is not in the file is none.
+Meaning of the fields: docs/software-contract.md, "Steps and outcomes".
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pywellen
+
+from seqfault_rtl.messages import Outcome, Step
+
+from .errors import UsageError
+
+__all__ = ["COMMAND_UNIT", "EVENT_SIGNALS", "OUTCOMES", "STEPS", "WaveEvent", "read_events"]
+
+COMMAND_UNIT = 63
+"""The agent number of the command unit; others are fault contexts."""
+FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
+EVENT_SIGNALS = ("ev_valid", *(f"ev_{name}" for name in FIELDS))
+CYCLE_SIGNAL = "cycle"
+PAGE_SHIFT = 12
+STEPS: dict[int, str] = {int(step.value): step.name for step in Step}
+OUTCOMES: dict[int, str] = {int(outcome.value): outcome.name for outcome in Outcome}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaveEvent:
+    """One event of the event port, numbers as in the contract.
+
+    `vpn`, `space` and `id` of a fault context's later steps are those of its attempt (the event port gives them once, at R0 and R1).
+    """
+
+    cycle: int
+    first: int
+    last: int
+    agent: int
+    outcome: int
+    space: int
+    vpn: int
+    id: int
+    seq: int
+    addr: int
+    data: int
+
+    @property
+    def va(self) -> int:
+        """Virtual address of the page in bytes, 60 bits at the most."""
+        return self.vpn << PAGE_SHIFT
+
+    @property
+    def steps(self) -> str:
+        """The steps by name: `R10-R12`."""
+        names = [STEPS.get(number, f"step {number}") for number in (self.first, self.last)]
+        return names[0] if self.first == self.last else "-".join(names)
+
+    @property
+    def outcome_name(self) -> str:
+        return OUTCOMES.get(self.outcome, f"outcome {self.outcome}")
+
+    def covers(self, step: Step) -> bool:
+        """Whether `step` is among the steps executed."""
+        return self.first <= int(step.value) <= self.last
+
+
+def read_events(path: Path) -> Iterator[WaveEvent]:
+    """The events of a waveform file in order, lazily.
+
+    Raises
+    ------
+    UsageError : no such file, not a waveform, cut off, or a waveform without the event port's signals.
+    """
+    variables = _load(path)
+    try:
+        signals = {name: variable.signal for name, variable in _event_port(path, variables).items()}
+        yield from _follow(_sample(path, signals))
+    except RuntimeError as error:
+        raise UsageError(f"{path}: cannot be read: {_one_line(error)}") from None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _load(path: Path) -> list[Any]:
+    """All variables of the file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1)
+            file.seek(max(0, path.stat().st_size - 1))
+            tail = file.read(1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    if not head:
+        raise UsageError(f"{path}: is empty")
+    try:
+        wave = pywellen.Waveform(str(path))
+        variables = list(wave.all_vars())
+    except BaseException as error:  # a panic of the Rust side is no Exception
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise UsageError(f"{path}: is no complete VCD or FST waveform ({_one_line(error)})") from None
+    if str(wave.file_format).upper() == "VCD" and tail != b"\n":
+        raise UsageError(f"{path}: is cut off in the middle of a line")
+    return variables
+
+
+def _event_port(path: Path, variables: list[Any]) -> dict[str, Any]:
+    """The variables of the event port (the outermost scope that has them all) and the cycle counter."""
+    scopes: dict[str, dict[str, Any]] = {}
+    for variable in variables:
+        if variable.name in EVENT_SIGNALS or variable.name == CYCLE_SIGNAL:
+            scope = variable.full_name.rpartition(".")[0]
+            scopes.setdefault(scope, {})[variable.name] = variable
+    by_depth = sorted(scopes, key=lambda scope: (scope.count("."), scope))
+    port = next((scopes[scope] for scope in by_depth if all(name in scopes[scope] for name in EVENT_SIGNALS)), None)
+    cycle = next((scopes[scope][CYCLE_SIGNAL] for scope in by_depth if CYCLE_SIGNAL in scopes[scope]), None)
+    if port is None or cycle is None:
+        known = {name for scope in scopes.values() for name in scope}
+        missing = [name for name in (CYCLE_SIGNAL, *EVENT_SIGNALS) if name not in known]
+        raise UsageError(f"{path}: has no event port of the engine (missing: {', '.join(missing) or 'one scope with all of its signals'})")
+    return {CYCLE_SIGNAL: cycle, **{name: port[name] for name in EVENT_SIGNALS}}
+
+
+def _sample(path: Path, signals: dict[str, Any]) -> Iterator[WaveEvent]:
+    """An event for every end of a cycle at which `ev_valid` was 1."""
+    cycle, valid = signals[CYCLE_SIGNAL], signals["ev_valid"]
+    starts = range(len(cycle))
+    for index in range(len(valid)):
+        begin, value = valid[index]
+        if value != 1:
+            continue
+        end = valid[index + 1][0] if index + 1 < len(valid) else None
+        # the cycles that end within (begin, end]: each change of the counter after `begin` ends one
+        at = bisect_right(starts, begin, key=lambda place: cycle[place][0])
+        while at < len(cycle) and (end is None or cycle[at][0] <= end):
+            if at > 0:
+                yield _event_at(path, signals, cycle[at - 1][1], cycle[at][0] - 1)
+            at += 1
+
+
+def _event_at(path: Path, signals: dict[str, Any], cycle: object, time: int) -> WaveEvent:
+    values = {name: signals[f"ev_{name}"].value_at(time) for name in FIELDS}
+    unknown = [name for name, value in values.items() if not isinstance(value, int)]
+    if unknown or not isinstance(cycle, int):
+        raise UsageError(f"{path}: event in cycle {cycle} has unknown bits in {', '.join(unknown) or CYCLE_SIGNAL}")
+    return WaveEvent(cycle=cycle, **values)
+
+
+def _follow(events: Iterator[WaveEvent]) -> Iterator[WaveEvent]:
+    """Give every step of a fault context the address, space and VMA id of its attempt."""
+    attempts: dict[int, WaveEvent] = {}
+    for event in events:
+        if event.agent == COMMAND_UNIT:
+            yield event
+            continue
+        known = attempts.get(event.agent)
+        if event.covers(Step.R0) or known is None:
+            attempts[event.agent] = event
+        else:
+            same = event.covers(Step.R1)
+            event = replace(event, vpn=known.vpn, space=known.space, id=event.id if same else event.id or known.id)
+            attempts[event.agent] = event
+        yield event
