@@ -1,11 +1,11 @@
 """RISC-V page tables: PTE fields, modes, access types, and the one table that maps a failed access to its exception."""
 
-from amaranth import Signal, Value
+from amaranth import Cat, Signal, Value
 from amaranth.lib import data, enum
 
 from .config import PADDR_BITS
 
-__all__ = ["Access", "Cause", "PagingMode", "Pte", "LEVEL_BITS", "MAX_LEVELS", "PPN_BITS", "VPN_BITS"]
+__all__ = ["LEVEL_BITS", "MAX_LEVELS", "PPN_BITS", "VPN_BITS", "Access", "Cause", "PagingMode", "Pte", "level_index", "page_mask"]
 
 LEVEL_BITS = 9
 """VPN bits translated by one level. [Priv 12.4]"""
@@ -13,6 +13,16 @@ MAX_LEVELS = 4
 """Levels of the deepest mode built (Sv48)."""
 VPN_BITS = LEVEL_BITS * MAX_LEVELS
 PPN_BITS = PADDR_BITS - 12
+
+
+def page_mask(level: Value) -> Value:
+    """The VPN bits that select a 4 KiB page within a page of `level` (0: none of them). VPN_BITS wide."""
+    return Cat((level > lower).replicate(LEVEL_BITS) for lower in range(MAX_LEVELS))
+
+
+def level_index(vpn: Value, level: Value) -> Value:
+    """Index of the entry for `vpn` in a table of `level`. LEVEL_BITS wide. [Priv 12.3.2, va.vpn[i]]"""
+    return vpn.word_select(level, LEVEL_BITS)
 
 
 class Access(enum.Enum, shape=2):
@@ -82,3 +92,12 @@ class Pte(data.Struct):
         allowed = ((right == Access.LOAD.value) & self.r) | ((right == Access.FETCH.value) & self.x)
         allowed = allowed | ((right == Access.STORE.value) & self.w & self.d)
         return self.v & self.u & self.a & allowed
+
+    def is_misaligned(self, level: Value) -> Value:
+        """A leaf of `level` whose page does not start at a multiple of its size. [Priv 12.3.2, step 6]"""
+        return (self.ppn & page_mask(level)).any()
+
+    def translate(self, va: Value, level: Value) -> Value:
+        """Physical address in bytes of `va` through this leaf of `level`. PADDR_BITS wide. [Priv 12.3.2, step 10]"""
+        within = page_mask(level)
+        return Cat(va[:12], (self.ppn & ~within) | (va[12 : 12 + VPN_BITS] & within))[:PADDR_BITS]

@@ -1,0 +1,165 @@
+"""L1 TLB of one requester port: fully associative, all page sizes, with exact invalidation.
+
+A translation is a hint: the TLB may lose one at any time, but it gives none that an invalidation has covered. Two entries never cover the
+same page of a space, so at most one matches.
+"""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .config import EngineConfig
+from .messages import FillRecord, InvalidateRecord
+from .paging import LEVEL_BITS, MAX_LEVELS, PPN_BITS, VPN_BITS, Pte, page_mask
+
+__all__ = ["LookupRecord", "Tlb"]
+
+
+class LookupRecord(data.Struct):
+    """What to look up: `vpn` is the whole page number of the 64-bit address, VA[63:12]."""
+
+    space: 16
+    vpn: 52
+
+
+class Leaf(data.Struct):
+    """What is kept of a leaf PTE and its level: V is 1, and the bits not here are 0 or (RSW) do not concern hardware."""
+
+    r: 1
+    w: 1
+    x: 1
+    u: 1
+    g: 1
+    a: 1
+    d: 1
+    ppn: PPN_BITS
+    level: 2
+
+    KEPT = ("r", "w", "x", "u", "g", "a", "d", "ppn")
+    """Fields taken over from the PTE."""
+
+
+class Tlb(wiring.Component):
+    """Translations of one port.
+
+    An entry belongs to one space, also when it is global (G only protects it from invalidations by space): spaces of different modes
+    would disagree about its address. Victims: an invalid entry first, else one not used since all others were (bit-PLRU: it needs one
+    bit per entry and no order, and keeps the page used last).
+
+    Parameters
+    ----------
+    config : parameters of the engine.
+
+    Members
+    -------
+    lookup, lookup_record : strobe: look this up.
+    hit, pte, level : from the next cycle until the next lookup: the result. `pte` as filled, without RSW; V=0 without a hit. A result can
+        turn from hit to miss while it stands (invalidation, replacement), never back. An address that is not canonical in Sv48 or a
+        space out of range does not hit.
+    fill, fill_record : strobe: hold this leaf, in place of all that it overlaps. Seen by lookups from the second cycle after. Ignored if
+        the PTE is no valid leaf, or with an invalidation (any) in the same or the next cycle.
+    invalidate, record : strobe: from the next cycle on no result comes from an entry that it covers.
+    """
+
+    lookup: In(1)
+    lookup_record: In(LookupRecord)
+    hit: Out(1)
+    pte: Out(Pte)
+    level: Out(2)
+    fill: In(1)
+    fill_record: In(FillRecord)
+    invalidate: In(1)
+    record: In(InvalidateRecord)
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._entries = range(config.tlb_entries)
+        self._tag_layout = data.StructLayout({"vpn": VPN_BITS, "space": config.space_bits, "level": 2, "g": 1})
+        super().__init__()
+
+    def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
+        m = Module()
+        tags = [Signal(self._tag_layout, name=f"tag_{index}") for index in self._entries]
+        valid = Signal(len(tags))
+        stored = Signal(len(tags))  # entries written in this cycle
+        held, waiting = self._capture_fill(m)
+        struck = self._probe(m, tags, held)
+        store = waiting & ~self.invalidate
+        matched = self._match(m, tags, valid, stored)
+        victim = self._choose_victim(m, valid, matched | stored)
+        self._read_leaf(m, matched, store, victim, held)
+        m.d.comb += stored.eq(Mux(store, 1 << victim, 0))
+        with m.If(store | self.invalidate):
+            m.d.sync += valid.eq((valid & ~struck) | stored)
+        for index, tag in enumerate(tags):
+            with m.If(stored[index]):
+                m.d.sync += [tag.vpn.eq(held.vpn), tag.space.eq(held.space), tag.level.eq(held.level), tag.g.eq(held.pte.g)]
+        return m
+
+    def _capture_fill(self, m: Module) -> tuple[FillRecord, Signal]:
+        """A register before the comparison with all entries, which fills share with invalidations."""
+        held, waiting = Signal(FillRecord), Signal()
+        record = self.fill_record
+        good = record.pte.v & record.pte.is_leaf() & (record.space < self._config.spaces)
+        m.d.sync += waiting.eq(self.fill & good & ~self.invalidate)
+        with m.If(self.fill):
+            m.d.sync += held.eq(record)
+        return held, waiting
+
+    def _probe(self, m: Module, tags: list[data.View], held: FillRecord) -> Signal:
+        """Entries that the invalidation of this cycle covers, or else that the waiting fill overlaps."""
+        struck, ignored, vpn, space = Signal(len(tags)), Signal(VPN_BITS), Signal(VPN_BITS), Signal(16)
+        record = self.record
+        m.d.comb += [ignored.eq(page_mask(held.level)), vpn.eq(held.vpn), space.eq(held.space)]
+        with m.If(self.invalidate):
+            m.d.comb += [ignored.eq(record.mask | record.any_page.replicate(VPN_BITS)), vpn.eq(record.vpn), space.eq(record.space)]
+        any_space = self.invalidate & record.any_space
+        for index, tag in enumerate(tags):
+            spared = self.invalidate & ~record.any_space & tag.g
+            in_space = any_space | (tag.space == space)
+            m.d.comb += struck[index].eq(in_space & ~spared & _same_page(tag, (tag.vpn ^ vpn) & ~ignored))
+        return struck
+
+    def _match(self, m: Module, tags: list[data.View], valid: Signal, stored: Signal) -> Value:
+        """The entry that matches the last lookup, one-hot; one overwritten since does not count."""
+        matched, canonical = Signal(len(tags)), Signal()
+        record = self.lookup_record
+        with m.If(self.lookup):
+            signs = record.vpn[VPN_BITS - 1 :]
+            m.d.sync += canonical.eq((record.space < self._config.spaces) & (signs.all() | ~signs.any()))
+        for index, tag in enumerate(tags):
+            with m.If(stored[index]):
+                m.d.sync += matched[index].eq(0)
+            with m.Elif(self.lookup):
+                m.d.sync += matched[index].eq((tag.space == record.space) & _same_page(tag, tag.vpn ^ record.vpn[:VPN_BITS]))
+        return matched & valid & canonical.replicate(len(tags))
+
+    def _choose_victim(self, m: Module, valid: Signal, touched: Value) -> Signal:
+        """Index of the entry that the next fill takes."""
+        used, candidates, victim = Signal(len(valid)), Signal(len(valid)), Signal(range(len(valid)))
+        after = used | touched
+        m.d.sync += used.eq(Mux(after.all(), touched, after & (valid | touched)))
+        m.d.comb += candidates.eq(Mux(valid.all(), ~used, ~valid))
+        for index in reversed(self._entries):
+            with m.If(candidates[index]):
+                m.d.comb += victim.eq(index)
+        return victim
+
+    def _read_leaf(self, m: Module, matched: Value, store: Value, victim: Signal, held: FillRecord) -> None:
+        """The leaves are in a memory: no wide multiplexer, no flip-flops."""
+        m.submodules.leaves = leaves = Memory(shape=Leaf, depth=len(self._entries), init=[])
+        write, read = leaves.write_port(), leaves.read_port(domain="comb")
+        row = write.data
+        m.d.comb += [write.en.eq(store), write.addr.eq(victim), row.level.eq(held.level)]
+        m.d.comb += [getattr(row, name).eq(getattr(held.pte, name)) for name in Leaf.KEPT]
+        for bit in range(len(read.addr)):
+            m.d.comb += read.addr[bit].eq(Cat(matched[index] for index in self._entries if index >> bit & 1).any())
+        m.d.comb += [self.hit.eq(matched.any()), self.pte.v.eq(self.hit), self.level.eq(read.data.level)]
+        m.d.comb += [getattr(self.pte, name).eq(getattr(read.data, name)) for name in Leaf.KEPT]
+
+
+def _same_page(tag: data.View, difference: Value) -> Value:
+    """No difference above the offset within the entry's page. VPN bits are compared level by level."""
+    levels = range(MAX_LEVELS)
+    return ~Cat((tag.level <= level) & difference.word_select(level, LEVEL_BITS).any() for level in levels).any()

@@ -1,0 +1,66 @@
+"""Which walks in flight an invalidation has hit."""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import EngineConfig
+from .messages import InvalidateRecord
+from .paging import LEVEL_BITS, MAX_LEVELS, VPN_BITS
+
+__all__ = ["WalkStale"]
+
+
+class WalkStale(wiring.Component):
+    """A stale mark per walk slot and level: where the walk will end is not known when the invalidation comes.
+
+    An invalidation of some pages concerns leaf entries only [Priv 11.2.1]; a leaf of level 1 is hit when the range shares its 2 MiB, and
+    so on up, so a walk that ends at a level is stale exactly if an entry of that level would have been invalidated (globals count too).
+
+    Parameters
+    ----------
+    config : parameters of the engine.
+
+    Members
+    -------
+    start, slot, space, vpn : strobe: a walk begins in this slot, with no read before the next cycle; its marks are cleared.
+    invalidate, record : strobe of the command unit.
+    levels : per slot, the level of the entry read last.
+    stale : per slot: an earlier invalidation (before this cycle) hit that entry.
+    """
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "slot": In(range(config.walks)),
+                "space": In(16),
+                "vpn": In(VPN_BITS),
+                "invalidate": In(1),
+                "record": In(InvalidateRecord),
+                "levels": In(2).array(config.walks),
+                "stale": Out(config.walks),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
+        m = Module()
+        record = self.record
+        for index in range(self._config.walks):
+            space = Signal(self._config.space_bits, name=f"space_{index}")
+            vpn = Signal(VPN_BITS, name=f"vpn_{index}")
+            marks = Signal(MAX_LEVELS, name=f"marks_{index}")
+            in_space = record.any_space | (record.space == space)
+            hit = self._levels_hit((vpn ^ record.vpn) & ~record.mask) | record.any_page.replicate(MAX_LEVELS)
+            m.d.comb += self.stale[index].eq(marks.bit_select(self.levels[index], 1))
+            with m.If(self.start & (self.slot == index)):
+                m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), marks.eq(0)]
+            with m.Elif(self.invalidate):
+                m.d.sync += marks.eq(marks | Mux(in_space, hit, 0))
+        return m
+
+    @staticmethod
+    def _levels_hit(difference: Value) -> Value:
+        """Bit l: no difference in the page number of a page of level l."""
+        return ~Cat(difference[level * LEVEL_BITS :].any() for level in range(MAX_LEVELS))
