@@ -47,8 +47,8 @@ class AfterStep(enum.Enum, shape=3):
 class Context(data.Struct):
     """What a fault remembers between steps. [protocol.md 1.5: the snapshot list]
 
-    `attempt` counts from 0; `classic`: under the mm lock as a reader; `holds_vma`: policy vma-lock; `locked`: the lock of the entry's table is
-    held; `rounds`: times parked on a PTE lock; `outcome`: why the attempt ended; `id`, `seq`, `page_prot`: the VMA as snapshot;
+    `attempt` counts from 0; `classic`: under the mm lock as a reader; `holds_vma`: policy vma-lock; `locked`: it holds the lock of the
+    entry's table; `rounds`: times parked on a PTE lock; `outcome`: why the attempt ended; `id`, `seq`, `page_prot`: the VMA as snapshot;
     `pte_addr`: where the leaf entry is, in bytes; `frame`: PPN to map, `owned` if it came from the pool.
     """
 

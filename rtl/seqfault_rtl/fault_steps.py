@@ -4,6 +4,9 @@
 for the blocks that hold the on-chip state. The fault unit applies them when the step slot is granted.
 """
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -33,6 +36,24 @@ class FaultSteps(wiring.Component):
     entry : the leaf entry that this fault installs, made from the snapshot.
     The other outputs are strobes, to be gated by the slot's grant.
     """
+
+    STEPS: ClassVar[dict[ContextState, Callable[[Module, "FaultSteps"], None]]] = {
+        ContextState.BEGIN: fault_lookup.begin,
+        ContextState.MM_LOCK: fault_lookup.mm_lock,
+        ContextState.FIND: fault_lookup.find,
+        ContextState.FIELDS: fault_lookup.fields,
+        ContextState.WALK: fault_lookup.walk,
+        ContextState.ALLOCATE: fault_lookup.allocate,
+        ContextState.CHECK: fault_commit.check,
+        ContextState.LOCK: fault_commit.lock,
+        ContextState.RECHECK: fault_commit.recheck,
+        ContextState.COMMIT: fault_commit.commit,
+        ContextState.UNLOCK: fault_commit.unlock,
+        ContextState.UNDO: fault_exit.undo,
+        ContextState.MM_UNLOCK: fault_exit.mm_unlock,
+        ContextState.HANDOVER: fault_exit.handover,
+        ContextState.ANSWER: fault_exit.answer,
+    }
 
     agent: In(6)
     request: In(FaultRequest)
@@ -100,25 +121,8 @@ class FaultSteps(wiring.Component):
             self.entry.ppn.eq(self.context.frame),
         ]
         self._compose_answer(m)
-        steps = {
-            ContextState.BEGIN: fault_lookup.begin,
-            ContextState.MM_LOCK: fault_lookup.mm_lock,
-            ContextState.FIND: fault_lookup.find,
-            ContextState.FIELDS: fault_lookup.fields,
-            ContextState.WALK: fault_lookup.walk,
-            ContextState.ALLOCATE: fault_lookup.allocate,
-            ContextState.CHECK: fault_commit.check,
-            ContextState.LOCK: fault_commit.lock,
-            ContextState.RECHECK: fault_commit.recheck,
-            ContextState.COMMIT: fault_commit.commit,
-            ContextState.UNLOCK: fault_commit.unlock,
-            ContextState.UNDO: fault_exit.undo,
-            ContextState.MM_UNLOCK: fault_exit.mm_unlock,
-            ContextState.HANDOVER: fault_exit.handover,
-            ContextState.ANSWER: fault_exit.answer,
-        }
         with m.Switch(self.context.state):
-            for state, step in steps.items():
+            for state, step in self.STEPS.items():
                 with m.Case(state):
                     step(m, self)
         return m

@@ -43,6 +43,7 @@ class FaultUnit(wiring.Component):
     Parameters
     ----------
     config : `contexts` faults are under way at a time.
+    steps : the protocol's steps (tests plant broken ones).
 
     Members
     -------
@@ -103,13 +104,14 @@ class FaultUnit(wiring.Component):
     count_abort: Out(1)
     abort_reason: Out(Outcome)
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, steps: FaultSteps | None = None) -> None:
         self._config = config
+        self.steps = steps if steps is not None else FaultSteps(config)
         super().__init__()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.steps = steps = FaultSteps(self._config)
+        m.submodules.steps = steps = self.steps
         m.submodules.schedule = schedule = ContextSchedule(self._config)
         m.submodules.tracking = tracking = FaultTracking(self._config)
         go = Signal()

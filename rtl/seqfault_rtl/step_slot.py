@@ -1,4 +1,4 @@
-"""The step slot: every protocol step, a reader's or a writer's, is executed here, at most one a cycle. That gives the steps a total order."""
+"""The step slot: every protocol step, a reader's or a writer's, is executed here, one a cycle at most: the steps have a total order."""
 
 from amaranth import Module, Signal
 from amaranth.lib import wiring

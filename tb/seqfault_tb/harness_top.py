@@ -1,6 +1,7 @@
 """The engine behind two plain vectors, so that the C++ host reads and writes all of its ports in one call a cycle.
 
-`HarnessTop` wraps the engine; `harness_files()` gives the C++ header with the word offsets and the SystemVerilog enums, from the same lists.
+`HarnessTop` wraps the engine; `harness_files()` gives the C++ header with the word offsets and the SystemVerilog enums,
+from the same lists.
 """
 
 from amaranth import Module, Value

@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuePointers:
-    """The indices that the engine moves, as registers `cqh`, `pqt`, the free ring's head and the released ring's tail show them, and `cqcsr`."""
+    """The indices that the engine moves, as the registers `cqh`, `pqt`, `ffh` and `rft` show them, and `cqcsr`."""
 
     cq_head: int
     pq_tail: int
