@@ -1,0 +1,231 @@
+"""AxiManager under several clients: every word arrives at the client that asked for it, in order of its tag, whatever the bus does."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from random import Random
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, Timer
+from cocotbext.axi import AxiBus, AxiRam
+
+from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryWriteRequest, MemoryWriteResponse
+
+from .axi_memory import AxiChecker, ReorderingMemory, pause_channels
+from .fields import pack, unpack
+from .memory_ports import PAGE_BYTES, WORD_BYTES, WordMemory
+
+READERS = int(os.environ.get("READERS", "3"))
+WRITERS = int(os.environ.get("WRITERS", "2"))
+SEED = int(os.environ.get("SEED", "1"))
+SETTLE_NS = 1
+PATIENCE = 20000
+"""Cycles in which all traffic must have drained."""
+TAGS = 64
+READ_BASE = 0x10_0000
+WRITE_BASE = 0x80_0000
+PAGES = 4
+
+
+def content(address: int) -> int:
+    """What a test's memory holds at `address`: another word everywhere."""
+    return address * 0x9E37_79B9_7F4A_7C15 & (1 << 64) - 1
+
+
+class Client:
+    """One client's port: sends `waiting` requests, keeps what must come back by tag, checks each response."""
+
+    def __init__(self, dut, prefix: str, rng: Random, patience: float) -> None:
+        self.request = [getattr(dut, f"{prefix}__request__{name}") for name in ("valid", "ready", "payload")]
+        self.response = [getattr(dut, f"{prefix}__response__{name}") for name in ("valid", "ready", "payload")]
+        self.prefix, self.rng, self.patience = prefix, rng, patience
+        self.waiting: list[dict[str, int]] = []
+        self.expected: dict[int, list[dict[str, int]]] = defaultdict(list)
+        self.sent = self.compared = 0
+        self.request[0].value = 0
+        self.response[1].value = 0
+
+    @property
+    def drained(self) -> bool:
+        return not self.waiting and not any(self.expected.values())
+
+    def drive(self, encode: Callable[[dict[str, int]], int]) -> None:
+        # an offer stays until it is taken
+        offer = bool(self.waiting) and (bool(self.request[0].value) or self.rng.random() < self.patience)
+        if offer:
+            self.request[2].value = encode(self.waiting[0])
+        self.request[0].value = offer
+        self.response[1].value = self.rng.random() < self.patience
+
+    def taken(self) -> dict[str, int] | None:
+        """The request that is taken in this cycle."""
+        if self.request[0].value and self.request[1].value:
+            self.sent += 1
+            return self.waiting.pop(0)
+        return None
+
+    def check(self, answer: dict[str, int]) -> None:
+        assert self.expected[answer["tag"]], f"{self.prefix}: nobody asked for {answer}"
+        wanted = self.expected[answer["tag"]].pop(0)
+        if wanted["error"] and "data" in wanted:  # the data of a failed word mean nothing
+            answer = answer | {"data": wanted["data"]}
+        assert answer == wanted, f"{self.prefix}: got {answer}, expected {wanted}"
+        self.compared += 1
+
+
+class Bench:
+    """All clients and the checker; `memory.failing` are words at which the bus answers an error."""
+
+    def __init__(self, dut, rng: Random, patience: float = 0.7) -> None:
+        self.dut, self.rng = dut, rng
+        self.failing: set[int] = set()
+        self.readers = [Client(dut, f"reads__{i}", rng, patience) for i in range(READERS)]
+        self.writers = [Client(dut, f"writes__{i}", rng, patience) for i in range(WRITERS)]
+        self.checker = AxiChecker(dut, "axi")
+        self.written: dict[int, int] = {}
+        self.model: ReorderingMemory | None = None
+
+    async def start(self) -> None:
+        Clock(self.dut.clk, 10, unit="ns").start()
+        self.dut.rst.value = 1
+        for _ in range(3):
+            await FallingEdge(self.dut.clk)
+        self.dut.rst.value = 0
+
+    async def cycle(self) -> None:
+        await FallingEdge(self.dut.clk)
+        for client in self.readers:
+            client.drive(lambda values: pack(MemoryReadRequest, values))
+        for client in self.writers:
+            client.drive(lambda values: pack(MemoryWriteRequest, values))
+        if self.model:
+            self.model.drive()
+        await Timer(SETTLE_NS, unit="ns")
+        self.checker.sample()
+        if self.model:
+            self.model.sample()
+        for client in self.readers:
+            self._sample_reader(client)
+        for client in self.writers:
+            self._sample_writer(client)
+
+    def _sample_reader(self, client: Client) -> None:
+        if client.response[0].value and client.response[1].value:
+            client.check(unpack(MemoryReadResponse, int(client.response[2].value)))
+        if request := client.taken():
+            for beat in range(request["beats"] + 1):
+                address = request["addr"] + beat * WORD_BYTES
+                error = int(address in self.failing)
+                word = {"data": content(address), "tag": request["tag"], "last": int(beat == request["beats"]), "error": error}
+                client.expected[request["tag"]].append(word)
+
+    def _sample_writer(self, client: Client) -> None:
+        if client.response[0].value and client.response[1].value:
+            client.check(unpack(MemoryWriteResponse, int(client.response[2].value)))
+        if request := client.taken():
+            error = int(request["addr"] in self.failing)
+            client.expected[request["tag"]].append({"tag": request["tag"], "error": error})
+            if not error:
+                self.written[request["addr"]] = request["data"]
+
+    def traffic(self, count: int, tags: int = TAGS) -> None:
+        """`count` random requests for each client. Words are written once each, so the order of writers does not matter."""
+        free = list(range(PAGES * PAGE_BYTES // WORD_BYTES))
+        self.rng.shuffle(free)
+        for client in self.readers:
+            for _ in range(count):
+                first = self.rng.randrange(PAGES * PAGE_BYTES // WORD_BYTES)
+                room = (PAGE_BYTES // WORD_BYTES) - first % (PAGE_BYTES // WORD_BYTES)
+                beats = min(self.rng.choice((1, 1, 2, 4, 8, 16)), room)
+                address = READ_BASE + first * WORD_BYTES
+                client.waiting.append({"addr": address, "beats": beats - 1, "tag": self.rng.randrange(tags)})
+        for client in self.writers:
+            for _ in range(count):
+                address = WRITE_BASE + free.pop() * WORD_BYTES
+                client.waiting.append({"addr": address, "data": self.rng.getrandbits(64), "tag": self.rng.randrange(tags)})
+
+    async def drain(self, read_back: Callable[[int], int]) -> None:
+        """Run until all is answered; then memory must hold what was written."""
+        for _ in range(PATIENCE):
+            await self.cycle()
+            if all(client.drained for client in (*self.readers, *self.writers)):
+                break
+        else:
+            raise AssertionError(f"not drained after {PATIENCE} cycles: {[c.expected for c in (*self.readers, *self.writers)]}")
+        self.checker.finish()
+        for client in (*self.readers, *self.writers):
+            assert client.sent, f"{client.prefix} sent nothing"
+            assert client.compared >= client.sent, f"{client.prefix}: {client.sent} sent, {client.compared} compared"
+        assert self.written, "nothing was written"
+        for address, data in self.written.items():
+            assert read_back(address) == data, f"{address:#x} holds {read_back(address):#x}, {data:#x} was written"
+
+
+def preload(store: Callable[[int, int], None]) -> None:
+    for address in range(READ_BASE, READ_BASE + PAGES * PAGE_BYTES, WORD_BYTES):
+        store(address, content(address))
+
+
+async def reordering(dut, rng: Random, **options) -> tuple[Bench, WordMemory]:
+    bench = Bench(dut, rng)
+    memory = WordMemory()
+    preload(memory.__setitem__)
+    bench.model = ReorderingMemory(dut, "axi", memory, rng, **options)
+    memory.failing = bench.failing
+    await bench.start()
+    return bench, memory
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def random_traffic(dut):
+    """cocotbext-axi's memory, random back-pressure on all five channels and at every client."""
+    rng = Random(SEED)
+    ram = AxiRam(AxiBus.from_prefix(dut, "axi_"), dut.clk, dut.rst, size=1 << 24)
+    preload(lambda address, word: ram.write(address, word.to_bytes(WORD_BYTES, "little")))
+    pause_channels(ram, rng, 0.4)
+    bench = Bench(dut, rng)
+    await bench.start()
+    bench.traffic(60)
+    await bench.drain(lambda address: int.from_bytes(ram.read(address, WORD_BYTES), "little"))
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def out_of_order(dut):
+    """Answers of different IDs overtake each other and interleave; few tags, so equal ones are under way together."""
+    for rate in (0.3, 1.0):
+        bench, memory = await reordering(dut, Random(SEED + 1), rate=rate)
+        bench.traffic(100, tags=5)
+        await bench.drain(memory.__getitem__)
+        assert bench.model is not None
+        assert bench.model.overtaken > 20, "the memory hardly reordered anything"
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def bus_errors(dut):
+    """SLVERR is reported with exactly the words and writes that it came with."""
+    bench, memory = await reordering(dut, Random(SEED + 2))
+    bench.traffic(60)
+    reads = [request["addr"] for client in bench.readers for request in client.waiting]
+    writes = [request["addr"] for client in bench.writers for request in client.waiting]
+    bench.failing |= set(reads[::5]) | set(writes[::5])
+    await bench.drain(memory.__getitem__)
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def full_rate_and_fair(dut):
+    """With everybody willing, one request a cycle goes out in each direction, and each client gets its share."""
+    cycles = 120
+    bench, _ = await reordering(dut, Random(SEED + 3), ready=1.0, rate=1.0)
+    for client in (*bench.readers, *bench.writers):
+        client.patience = 1.0
+    for client in bench.readers:
+        client.waiting += [{"addr": READ_BASE, "beats": 0, "tag": i % TAGS} for i in range(cycles)]
+    for number, client in enumerate(bench.writers):
+        client.waiting += [{"addr": WRITE_BASE + (number * cycles + i) * WORD_BYTES, "data": i, "tag": i % TAGS} for i in range(cycles)]
+    for _ in range(cycles):
+        await bench.cycle()
+    for group in (bench.readers, bench.writers):
+        counts = [client.sent for client in group]
+        assert sum(counts) >= cycles - 1, f"{counts} requests in {cycles} cycles"
+        assert max(counts) - min(counts) <= 1, f"unfair: {counts}"
