@@ -1,1 +1,12 @@
-"""The golden model of seqfault: RISC-V translation and the lock-free fault protocol, written from the specifications. Imports nothing of ours."""
+"""The golden model of seqfault, from the specifications: RISC-V translation and the lock-free fault protocol. Imports nothing of ours."""
+
+from .checker import Checker
+from .layout import Access, How, Outcome, Status, Step, StepEvent
+from .protocol import READER_STEPS, WRITER_STEPS
+from .state import Fault, NotAllowed, Phase, State
+from .translate import EXCEPTION, BusError, Cause, PagingMode, Privilege, Refusal, Translation, translate
+
+__all__ = [
+    "EXCEPTION", "READER_STEPS", "WRITER_STEPS", "Access", "BusError", "Cause", "Checker", "Fault", "How", "NotAllowed", "Outcome",
+    "PagingMode", "Phase", "Privilege", "Refusal", "State", "Status", "Step", "StepEvent", "Translation", "translate",
+]  # fmt: skip

@@ -1,0 +1,217 @@
+"""The checker: takes one ordered stream of what software and the engine did, and accepts it or names the first step that is not allowed."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from typing import Any
+
+from . import writer_steps
+from .answers import Answers
+from .invariants import check_quiescence
+from .layout import COMMAND_UNIT, How, Outcome, Status, Step
+from .readers import reader_event
+from .state import NotAllowed, State
+from .writers import writer_event
+
+__all__ = ["Checker"]
+
+OWN_TRAIL = 12
+"""Steps of the same agent shown with a difference."""
+OTHERS_TRAIL = 8
+"""Steps of all others shown with it."""
+_HOUSEKEEPING = 256
+"""Ticks between two prunings of the past."""
+_SOFTWARE, _PORTS = "software", "ports"
+
+
+class Checker:
+    """Checks one run. Call its methods in the order in which things took effect; after the first difference it ignores everything.
+
+    Parameters
+    ----------
+    max_retries, sequence_entries, spaces, contexts : the engine's, as `EngineConfig`.
+    policy : "spec", "vma-lock" or "mm-lock".
+    zero_frame : PPN of the shared zero frame.
+    initial_free_frames : PPNs in the free ring from the start.
+    bus_errors : the test injects bus errors; otherwise any BUS_ERROR is a difference.
+    check_requests : a fault's R0 must name an outstanding request, a request needs an answer; off for a fault unit without its translator.
+
+    Attributes
+    ----------
+    steps_checked : protocol steps that were compared and allowed.
+    first_difference : what was not allowed, with the steps before it; None: nothing so far.
+
+    Raises
+    ------
+    ValueError : a parameter is out of its range.
+    """
+
+    def __init__(
+        self, *, max_retries: int = 3, sequence_entries: int = 1024, policy: str = "spec", zero_frame: int = 0, spaces: int = 64,
+        contexts: int = 16, initial_free_frames: Iterable[int] = (), bus_errors: bool = False, check_requests: bool = True,
+    ) -> None:  # fmt: skip
+        self.state = State(
+            max_retries=max_retries, sequence_entries=sequence_entries, policy=policy, zero_frame=zero_frame, spaces=spaces,
+            contexts=contexts, bus_errors=bus_errors,
+        )  # fmt: skip
+        self._answers = Answers(self.state)
+        self._check_requests = check_requests
+        self._trails: dict[object, deque[tuple[int, int, Sequence[Any]]]] = {
+            key: deque(maxlen=OWN_TRAIL) for key in (*range(contexts), COMMAND_UNIT, _SOFTWARE, _PORTS)
+        }
+        self._cycle = 0
+        self._finished = False
+        self.steps_checked = 0
+        self.first_difference: str | None = None
+        self.software_frames(initial_free_frames)
+
+    @property
+    def agreed(self) -> bool:
+        """The run is finished, at least one step was compared, and none differed."""
+        return self._finished and self.steps_checked > 0 and self.first_difference is None
+
+    # --- the stream -------------------------------------------------------------------------------------------------
+
+    def software_write(self, cycle: int, address: int, value: int) -> None:
+        """Software wrote a 64-bit word of a page table, a VMA node or record, at a byte address."""
+        if self._enter(cycle, _SOFTWARE, ("write", address, value)):
+            try:
+                writer_steps.software_write(self.state, address, value)
+            except NotAllowed as reason:
+                self._differ(_SOFTWARE, reason)
+
+    def software_frames(self, frames: Iterable[int]) -> None:
+        """Software put these frames (PPNs) into the free ring; call it before the ring's tail moves."""
+        frames = list(frames)
+        if self._enter(self._cycle, _SOFTWARE, ("frames", *frames)):
+            try:
+                writer_steps.software_frames(self.state, frames)
+            except NotAllowed as reason:
+                self._differ(_SOFTWARE, reason)
+
+    def event(self, cycle: int, event: Sequence[int]) -> None:
+        """One event of the event port: `StepEvent`, or any sequence of its ten ints."""
+        if self.first_difference is not None:
+            return
+        state = self.state
+        state.now += 1
+        self._cycle = cycle
+        agent = event[2]
+        trail = self._trails.get(agent)
+        if trail is None:
+            trail = self._trails[agent] = deque(maxlen=OWN_TRAIL)
+        trail.append((state.now, cycle, event))
+        try:
+            if agent == COMMAND_UNIT:
+                writer_event(state, event)
+                if event[0] == Step.INVALIDATE:
+                    self._answers.invalidate(event[4], event[5], event[9])
+            elif agent < len(state.faults):
+                self._reader(event)
+            else:
+                raise NotAllowed(f"there is no context {agent}")
+        except NotAllowed as reason:
+            self._differ(agent, reason)
+            return
+        self.steps_checked += event[1] - event[0] + 1
+        if state.now % _HOUSEKEEPING == 0:
+            self._forget()
+
+    def request(self, cycle: int, port: int, tag: int, va: int, space: int, access: int, flags: int) -> None:
+        """A port accepted a request."""
+        if self._enter(cycle, _PORTS, ("request", port, tag, va, space, access, flags)):
+            try:
+                self._answers.request(port, tag, va, space, access, flags)
+            except NotAllowed as reason:
+                self._differ(_PORTS, reason)
+
+    def answer(self, cycle: int, port: int, tag: int, status: int, how: int, reason: int, pa: int) -> None:
+        """A port received an answer."""
+        if self._enter(cycle, _PORTS, ("answer", port, tag, status, how, reason, pa)):
+            try:
+                self._answers.answer(port, tag, status, how, reason, pa)
+            except NotAllowed as refusal:
+                self._differ(_PORTS, refusal)
+
+    def finish(self, read_word: Callable[[int], int]) -> None:
+        """The run is over and drained; `read_word` gives the 64-bit word at a byte address as memory has it."""
+        if self.first_difference is None:
+            try:
+                check_quiescence(self.state, self._answers, read_word)
+            except NotAllowed as reason:
+                self.first_difference = f"at the end (cycle {self._cycle}): {reason}\n{self._others(None)}".rstrip()
+        self._finished = True
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _reader(self, event: Sequence[int]) -> None:
+        fault = self.state.faults[event[2]]
+        first = event[0]
+        known = fault.known
+        reader_event(self.state, fault, event)
+        if not self._check_requests:
+            return
+        if first == Step.R0:
+            self._answers.fault_began(fault)
+        elif first == Step.R18 and event[3] == Outcome.OK:
+            self._answers.fault_concluded(fault, Status.OK, Outcome.OK, known)
+        elif first == Step.ANSWER:
+            self._answers.fault_concluded(fault, event[9] & 3, event[3], known)
+
+    def _enter(self, cycle: int, agent: str, record: tuple[Any, ...]) -> bool:
+        if self.first_difference is not None:
+            return False
+        self.state.now += 1
+        self._cycle = cycle
+        self._trails[agent].append((self.state.now, cycle, record))
+        if self.state.now % _HOUSEKEEPING == 0:
+            self._forget()
+        return True
+
+    def _forget(self) -> None:
+        """Drop the past that no running attempt and no outstanding request reaches back to."""
+        oldest = self._answers.oldest()
+        request_tick = self.state.now if oldest is None else oldest
+        ticks = [fault.began for fault in self.state.faults if fault.known]
+        self._answers.forget(request_tick)
+        self.state.memory.forget(min([request_tick, *ticks]))
+
+    # --- the report -------------------------------------------------------------------------------------------------
+
+    def _differ(self, agent: object, reason: NotAllowed) -> None:
+        own = list(self._trails[agent])
+        lines = [f"cycle {self._cycle}: {_show(own[-1][2])} is not allowed: {reason}"]
+        if len(own) > 1:
+            lines.append("before it, of the same agent:")
+            lines += [f"  cycle {cycle}: {_show(record)}" for _, cycle, record in own[:-1]]
+        self.first_difference = "\n".join([*lines, self._others(agent)]).rstrip()
+
+    def _others(self, agent: object) -> str:
+        records = sorted(entry for key, trail in self._trails.items() if key != agent for entry in ((t, c, _show(r)) for t, c, r in trail))
+        if not records:
+            return ""
+        return "\n".join(["before it, of others:", *(f"  cycle {cycle}: {text}" for _, cycle, text in records[-OTHERS_TRAIL:])])
+
+
+def _show(record: Sequence[Any]) -> str:
+    """One line for a step, a write, a request or an answer."""
+    if isinstance(record[0], str):
+        name, *numbers = record
+        if name == "answer":
+            port, tag, status, how, reason, pa = numbers
+            names = (_name(Status, status), _name(How, how), _name(Outcome, reason))
+            return f"answer port {port} tag {tag} {' '.join(names)} pa {pa:#x}"
+        return f"{name} " + " ".join(f"{number:#x}" for number in numbers[:12])
+    first, last, agent, outcome, space, vpn, vma_id, seq, addr, data = record
+    steps = _name(Step, first) if first == last else f"{_name(Step, first)}-{_name(Step, last)}"
+    who = "command unit" if agent == COMMAND_UNIT else f"context {agent}"
+    fields = {"space": space, "vpn": vpn, "id": vma_id, "seq": seq, "addr": addr, "data": data}
+    shown = " ".join(f"{name} {value:#x}" for name, value in fields.items() if value)
+    return f"{steps} {_name(Outcome, outcome)} of {who} {shown}".rstrip()
+
+
+def _name(names: type[IntEnum], number: int) -> str:
+    try:
+        return names(number).name
+    except ValueError:
+        return str(number)

@@ -1,0 +1,110 @@
+"""What must hold at quiescence: nothing is running or locked, memory is as golden says, and the invariants of protocol.md 0.4."""
+
+from collections.abc import Callable
+
+from .answers import Answers
+from .history import vmas_key
+from .layout import (
+    NODE_ENTRIES,
+    PAGE_BITS,
+    PTE_R,
+    PTE_W,
+    PTE_X,
+    TREE_DEPTH,
+    Record,
+    VmaFlag,
+    address_of,
+    pointer_kind,
+    pte_ppn,
+)  # fmt: skip
+from .lookups import covering_record
+from .state import NotAllowed, Phase, State
+
+__all__ = ["check_quiescence"]
+
+
+def check_quiescence(state: State, answers: Answers, read_word: Callable[[int], int]) -> None:
+    """Raise `NotAllowed` with the first thing that is not as it must be when all is done."""
+    _nothing_left(state, answers)
+    _same_memory(state, read_word)
+    _sound_entries(state)
+
+
+def _nothing_left(state: State, answers: Answers) -> None:
+    """I4, I6: no request, fault, lock, section or frame is left over."""
+    if answers.outstanding():
+        raise NotAllowed("requests without an answer (port, tag): " + ", ".join(map(str, answers.outstanding()[:8])))
+    for fault in state.faults:
+        if fault.phase != Phase.IDLE or fault.holds_read_lock:
+            raise NotAllowed(f"context {fault.agent} is to do {fault.phase.name} next")
+    for table, agent in state.pte_locks.items():
+        raise NotAllowed(f"agent {agent} holds the lock of table {table:#x}")
+    for space in state.mm_writers:
+        raise NotAllowed(f"the mm lock of space {space} is held by a writer")
+    for entry in state.sequences.open_entries():
+        raise NotAllowed(f"a section of sequence entry {entry} is open")
+    for frame, agent in state.frames.taken.items():
+        raise NotAllowed(f"frame {frame:#x} is taken by context {agent}, neither mapped nor returned (I4)")
+
+
+def _same_memory(state: State, read_word: Callable[[int], int]) -> None:
+    """Every word that golden knows in page tables and in reachable VMA nodes and records."""
+    tables = state.tables.ever
+    tree: set[int] = set()
+    for space in range(state.spaces):
+        _collect(state, state.memory.read(vmas_key(space)), tree, TREE_DEPTH)
+    for address, value in state.memory.words.items():
+        if address < 0 or (address >> PAGE_BITS not in tables and address >> 6 not in tree):
+            continue
+        found = read_word(address)
+        if found != value and not (address in state.memory.unsettled and state.memory.held(address, found, state.now)):
+            place = state.tables.place(address)
+            what = "" if place is None else " (space {}, level {}, page {:#x})".format(*place)
+            raise NotAllowed(f"memory holds {found:#x} at {address:#x}{what}, golden {value:#x}")
+
+
+def _collect(state: State, pointer: int, lines: set[int], depth: int) -> None:
+    """The 64-byte lines of the tree below a pointer word."""
+    address = address_of(pointer)
+    if pointer_kind(pointer) == 2:
+        lines.add(address >> 6)
+    elif pointer_kind(pointer) == 1 and depth:
+        lines.update((address >> 6, (address >> 6) + 1))
+        for entry in range(NODE_ENTRIES):
+            word = state.memory.read(address + 16 * entry + 8)
+            if not pointer_kind(word):
+                break
+            _collect(state, word, lines, depth - 1)
+
+
+def _sound_entries(state: State) -> None:
+    """I2, I3, I4 for all that is mapped in tables in use."""
+    committed = state.frames.mapped
+    mapped_at: dict[int, int] = {}
+    for address, space, level, vpn, pte in state.tables.leaves():
+        frame = pte_ppn(pte)
+        if level == 0 and frame in state.frames.free:
+            raise NotAllowed(f"page {vpn:#x} of space {space} maps frame {frame:#x}, which is free (I4)")
+        zero = level == 0 and frame == state.zero_frame
+        if zero and pte & PTE_W:
+            raise NotAllowed(f"page {vpn:#x} of space {space} maps the shared zero frame writable (I3)")
+        record = covering_record(state.memory, space, vpn)
+        if address in committed or zero:
+            if record is None:
+                raise NotAllowed(f"page {vpn:#x} of space {space} is mapped ({pte:#x}), and no VMA covers it (I2)")
+            if not zero and frame in mapped_at:
+                raise NotAllowed(f"frame {frame:#x} is mapped at {mapped_at[frame]:#x} and at {address:#x} (I4)")
+            mapped_at[frame] = address
+        if record is not None:
+            _within_rights(space, vpn, pte, record)
+
+
+def _within_rights(space: int, vpn: int, pte: int, record: Record) -> None:
+    """ "no writable pte in a read-only VMA" (I3); an entry may have less than its VMA gives (COW, an upgrade that is not yet faulted)."""
+    if pte & PTE_W and not record.flags & VmaFlag.WRITE:
+        raise NotAllowed(f"page {vpn:#x} of space {space} is writable ({pte:#x}) in VMA {record.id}, which is not (I3)")
+    excess = pte & ~record.page_prot & (PTE_R | PTE_W | PTE_X)
+    if excess:
+        raise NotAllowed(
+            f"page {vpn:#x} of space {space} has rights ({pte:#x}) beyond page_prot {record.page_prot:#x} of VMA {record.id} (I3)"
+        )
