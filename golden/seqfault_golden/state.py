@@ -157,6 +157,7 @@ class State:
     now : tick of the step in execution.
     pte_locks : leaf table address to the agent that holds its lock.
     mm_writers : spaces under MM_LOCK. mm_readers : space to the contexts that hold its mm lock as readers.
+    command_step : tick of the command unit's last step.
     leaf_changed : tick of the last change of a leaf entry by the engine. invalidated : tick of the last INVALIDATE.
     """
 
@@ -182,6 +183,7 @@ class State:
         self.mm_readers: dict[int, set[int]] = {}
         self.mm_released: dict[int, int] = {}
         self.leaf_changed = 0
+        self.command_step = 0
         self.invalidated = 0
         self.faults = [Fault(agent) for agent in range(contexts)]
 

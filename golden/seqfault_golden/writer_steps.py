@@ -127,11 +127,20 @@ def invalidate(state: State, space: int, first: int, pages: int) -> None:
             fault.invalidated = True
 
 
+_RUNNING = frozenset((*map(Phase, range(Phase.R1, Phase.R18 + 1)), Phase.FAILED))
 _WALKED = frozenset(Phase(number) for number in range(Phase.R7, Phase.R18 + 1))
 
 
-def fence(state: State) -> None:
-    """IOFENCE.C has completed. What it waited for is not in the events; a fence that came too early shows as a read of reused memory."""
+def fence(state: State, waited: bool) -> None:
+    """IOFENCE.C "with PR completes when every fault attempt and walk that was running when it started has ended" (U5, K3).
+
+    Commands run in order, so it started after the command unit's step before; no attempt may have outlived it from before that.
+    """
+    if not waited:
+        return
+    for fault in state.faults:
+        if fault.phase in _RUNNING and fault.began < state.command_step:
+            raise NotAllowed(f"FENCE completed while the attempt of context {fault.agent}, which began before it, is running")
 
 
 def space_table(state: State, space: int, satp: int) -> None:

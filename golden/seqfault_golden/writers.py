@@ -21,7 +21,7 @@ _HANDLERS: dict[int, Callable[[State, Event], None]] = {
     Step.PTE_CLEAR: lambda s, e: steps.pte_clear(s, e[4], e[5], e[8], e[9]),
     Step.PTE_PROTECT: lambda s, e: steps.pte_protect(s, e[4], e[5], e[8], e[9]),
     Step.INVALIDATE: lambda s, e: steps.invalidate(s, e[4], e[5], e[9]),
-    Step.FENCE: lambda s, e: steps.fence(s),
+    Step.FENCE: lambda s, e: steps.fence(s, bool(e[9] & 1)),
     Step.SPACE_TABLE: lambda s, e: steps.space_table(s, e[4], e[9]),
     Step.SPACE_VMAS: lambda s, e: steps.space_vmas(s, e[4], e[9]),
     Step.ILLEGAL: lambda s, e: None,
@@ -39,3 +39,4 @@ def writer_event(state: State, event: Event) -> None:
     if space >= state.spaces and not (first == Step.INVALIDATE and space == EVERY_SPACE) and first != Step.ILLEGAL:
         raise NotAllowed(f"there is no space {space}")
     handler(state, event)
+    state.command_step = state.now

@@ -125,6 +125,22 @@ class Stream:
         self.command(Step.INVALIDATE, space=SPACE, vpn=vpn, data=1).command(Step.FENCE)
         return self.command(Step.SEQ_END, space=SPACE, id=vma, seq=seq - 1).command(Step.MM_UNLOCK, space=SPACE)
 
+    def served(self):
+        """A store with its request, fault and answer."""
+        return self.request().store_fault().answer()
+
+    def aborted(self):
+        """A store's first attempt until C2 fails; UNDO is to follow."""
+        self.request().begin().find().fields().command(Step.INVALIDATE, space=SPACE).walk().allocate()
+        return self.check(outcome=Outcome.WALK_C2)
+
+    def section(self, seq=3):
+        """Open a writer's section on the VMA; `seq` is the sequence within."""
+        return self.command(Step.MM_LOCK, space=SPACE).command(Step.SEQ_BEGIN, space=SPACE, id=VMA, seq=seq)
+
+    def end_section(self, seq=2):
+        return self.command(Step.SEQ_END, space=SPACE, id=VMA, seq=seq).command(Step.MM_UNLOCK, space=SPACE)
+
     # --- mutation ---------------------------------------------------------------------------------------------------
 
     def index(self, step, nth=0):

@@ -107,6 +107,11 @@ def test_mprotect(stream, play, world):
     accepted(play(stream.answer(tag=3, how=How.TRANSLATED)))
 
 
+def test_fence_waits_for_older_attempts_only(stream, play, world):
+    stream.request().store_fault().insert(Step.R3, lambda s: s.command(Step.FENCE, data=1))
+    accepted(play(stream.answer().command(Step.FENCE, data=1)))
+
+
 def test_tlb_may_keep_a_translation_until_the_invalidation(stream, play, world):
     stream.request().store_fault().answer().zap(world.PAGE, world.pte_of(world.FRAMES[0]), seq=3)
     stream.insert(Step.INVALIDATE, lambda s: s.request(tag=2)).insert(Step.SEQ_END, lambda s: s.answer(tag=2, how=How.TRANSLATED))
