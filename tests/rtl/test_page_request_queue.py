@@ -1,0 +1,36 @@
+"""PageRequestQueue under cocotb, and planted bugs that its tests must find."""
+
+import pytest
+
+import seqfault_rtl.page_request_queue
+from seqfault.simulator import SimulationFailed, run_block
+from seqfault_rtl.config import PRESETS
+from seqfault_rtl.page_request_queue import PageRequestQueue
+from seqfault_tb.with_memory import WithMemory
+
+TESTS = "seqfault_tb.test_page_request_queue"
+CONFIG = PRESETS["small"]
+
+
+def test_page_request_queue() -> None:
+    run_block(WithMemory(CONFIG, PageRequestQueue(CONFIG)), TESTS, name="page_request_queue")
+
+
+class EarlyTail(PageRequestQueue):
+    """The tail moves when both words have been sent, not when they have been answered."""
+
+    def _write_record(self, m, request, index, failed):
+        answered = super()._write_record(m, request, index, failed)
+        first = self.write.request.payload.tag == 0
+        return answered | (self.write.request.valid & self.write.request.ready & ~first)
+
+
+def test_early_tail_is_found() -> None:
+    with pytest.raises(SimulationFailed, match="records_and_wrap"):
+        run_block(WithMemory(CONFIG, EarlyTail(CONFIG)), TESTS, name="page_request_queue", testcase="records_and_wrap")
+
+
+def test_missing_wrap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seqfault_rtl.page_request_queue, "next_index", lambda settings, index: (index + 1)[:16])
+    with pytest.raises(SimulationFailed, match="records_and_wrap"):
+        run_block(WithMemory(CONFIG, PageRequestQueue(CONFIG)), TESTS, name="page_request_queue", testcase="records_and_wrap")
