@@ -63,7 +63,8 @@ class Checker:
         self._finished = False
         self.steps_checked = 0
         self.first_difference: str | None = None
-        self.software_frames(initial_free_frames)
+        if frames := list(initial_free_frames):
+            self.software_frames(frames)
 
     @property
     def agreed(self) -> bool:
