@@ -84,7 +84,7 @@ LOCK_BUGS = {
     ),
     "writer twice": (lambda s, w: s.section().command(Step.MM_LOCK, space=1), "MM_LOCK of space 1, which is locked already"),
     "writer's release": (lambda s, w: s.command(Step.MM_UNLOCK, space=1), "MM_UNLOCK of space 1, which is not locked"),
-    "table lock twice": (lambda s, w: zapped(s, w).change(Step.PTE_UNLOCK, first=Step.PTE_LOCK, last=Step.PTE_LOCK), "which agent 63 holds"),
+    "table lock twice": (lambda s, w: zapped(s, w).change(Step.PTE_UNLOCK, first=Step.PTE_LOCK, last=Step.PTE_LOCK), "agent 63 holds"),
     "table not locked": (lambda s, w: s.command(Step.PTE_UNLOCK, addr=w.TABLE), "which the command unit has not locked"),
     "clear of another page": (lambda s, w: zapped(s, w).change(Step.PTE_CLEAR, vpn=1), "PTE_CLEAR of page 0x1 at 0x102a28, a walk ends at"),
     "protect to nothing": (
