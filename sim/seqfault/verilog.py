@@ -5,6 +5,7 @@ Amaranth joins names by two underscores and makes a struct one wide port. Here e
 """
 
 import importlib.metadata
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -15,7 +16,7 @@ from amaranth.lib import data, wiring
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.register_documents import to_c_header
 
-__all__ = ["TOP", "FlatTop", "engine_verilog", "synthesis_files", "to_verilog"]
+__all__ = ["TOP", "FlatTop", "engine_verilog", "flat_ports", "start_constant_processes", "synthesis_files", "to_verilog"]
 
 TOP = "seqfault_engine"
 SIMULATION_ONLY = ("status", "event", "event_valid")
@@ -64,6 +65,11 @@ _PORTS = """// clk, rst                 clock; synchronous reset, active high
 // requests_N_*, answers_N_*  translation requests of port N and their answers: transferred where valid and ready are 1
 // interrupts               level, one bit per cause"""
 
+_MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
+_TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+ ) = 0;$", re.MULTILINE)
+"""The variable whose initialisation starts the combinational processes of a module that Yosys wrote."""
+_CONSTANT_PROCESS = re.compile(r"^  always @\*\n((?:    \S+ ?(?:\[[\d:]+\])? = \d+'[bdh][0-9a-f]+;\n)+)(?!    )", re.MULTILINE)
+
 
 def _fields(name: str, value: Value | data.View) -> Iterator[tuple[str, Value]]:
     """A port of the flat top for a member: itself, or one per field of its struct."""
@@ -76,6 +82,20 @@ def _fields(name: str, value: Value | data.View) -> Iterator[tuple[str, Value]]:
         yield f"{base}{field}", Value.cast(getattr(value, field))
 
 
+def flat_ports(inner: wiring.Component, *, leave_out: tuple[str, ...] = ()) -> dict[str, tuple[wiring.Flow, Value]]:
+    """The ports of a component by flat name: direction as seen from outside, and what of the component it is.
+
+    Raises `ValueError` when two ports would have the same name.
+    """
+    ports: dict[str, tuple[wiring.Flow, Value]] = {}
+    for path, member, value in inner.signature.flatten(inner):
+        for name, part in _fields("_".join(map(str, path)), value) if path[0] not in leave_out else ():
+            if name in ports:
+                raise ValueError(f"two ports would be called {name}")
+            ports[name] = (member.flow, part)
+    return ports
+
+
 class FlatTop(wiring.Component):
     """A component with one port per field, named without double underscores.
 
@@ -84,21 +104,12 @@ class FlatTop(wiring.Component):
     inner : the component.
     leave_out : members of its interface that get no port.
 
-    Raises
-    ------
-    ValueError : two ports would have the same name.
+    Raises `ValueError` like `flat_ports`.
     """
 
     def __init__(self, inner: wiring.Component, *, leave_out: tuple[str, ...] = ()) -> None:
         self.inner = inner
-        self._ports: dict[str, tuple[wiring.Flow, Value]] = {}
-        for path, member, value in inner.signature.flatten(inner):
-            if path[0] in leave_out:
-                continue
-            for name, part in _fields("_".join(map(str, path)), value):
-                if name in self._ports:
-                    raise ValueError(f"two ports would be called {name}")
-                self._ports[name] = (member.flow, part)
+        self._ports = flat_ports(inner, leave_out=leave_out)
         super().__init__({name: flow(part.shape()) for name, (flow, part) in self._ports.items()})
 
     def elaborate(self, platform: object) -> Module:
@@ -112,7 +123,22 @@ class FlatTop(wiring.Component):
 
 def to_verilog(component: wiring.Component, *, name: str = TOP, leave_out: tuple[str, ...] = ()) -> str:
     """A component as Verilog with flat ports, without Amaranth's source attributes."""
-    return str(verilog.convert(FlatTop(component, leave_out=leave_out), name=name, emit_src=False, strip_internal_attrs=True))
+    text = str(verilog.convert(FlatTop(component, leave_out=leave_out), name=name, emit_src=False, strip_internal_attrs=True))
+    return _MODULE.sub(lambda module: start_constant_processes(module.group(0)), text)
+
+
+def start_constant_processes(module: str) -> str:
+    """Make a module's `always @*` that only assigns a constant run at time 0, in the way Yosys does it for its other processes.
+
+    Yosys writes such a process for the bits of a variable that never change. It reads nothing, so an event-driven simulator would never
+    run it and the bits would be X.
+    """
+    declared = _TRIGGER.search(module)
+    trigger = declared.group(1) if declared else "\\$start "
+    fixed, count = _CONSTANT_PROCESS.subn(lambda found: f"  always @* begin\n    if ({trigger}) begin end\n{found.group(1)}  end\n", module)
+    if count and not declared:
+        fixed = fixed.replace(");\n", f");\n  reg {trigger} = 0;\n", 1)
+    return fixed
 
 
 def _header(config: EngineConfig, preset: str) -> str:
