@@ -218,6 +218,7 @@ class Engine(wiring.Component):
             commands.tail.eq(queue.tail),
             commands.stop.eq(queue.stop),
             queue.head.eq(commands.head),
+            queue.busy.eq(commands.busy),
             queue.illegal.eq(commands.illegal),
             queue.memory_fault.eq(commands.memory_fault),
             queue.fence_done.eq(commands.fence_interrupt),

@@ -45,7 +45,7 @@ def commit(m: Module, s: "FaultSteps") -> None:
     """R16, R17: C4 by the changes seen in the entry's line since the walk began, and the write of the entry."""
     s.emit(m, Step.R16, Step.R17)
     m.d.comb += s.event.addr.eq(s.context.pte_addr)
-    with m.If(s.raced):
+    with m.If(s.has_raced()):
         s.abort(m, Step.R16, Outcome.RACED)
     with m.Else():
         m.d.comb += [s.event.data.eq(s.entry), s.write.eq(1)]

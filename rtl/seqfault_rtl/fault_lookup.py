@@ -18,7 +18,7 @@ FRAME_TAKEN_BIT = 63
 
 def begin(m: Module, s: "FaultSteps") -> None:
     """Choose between speculation and the mm lock."""
-    with m.If((s.policy == Policy.MM_LOCK) | (s.context.attempt >= s.config.max_retries)):
+    with m.If(s.needs_mm_lock()):
         mm_lock(m, s)
     with m.Else():
         start_attempt(m, s)
@@ -69,9 +69,9 @@ def find(m: Module, s: "FaultSteps") -> None:
     ]
     s.go(m, ContextState.FIELDS)
     with m.If(found.outcome != Outcome.OK):
-        m.d.comb += [s.event.id.eq(0), s.event.addr.eq(0), s.event.seq.eq(0)]
+        m.d.comb += [s.event.id.eq(0), s.event.addr.eq(0), s.event.seq.eq(0), s.next.id.eq(0)]
         s.abort(m, Step.R1, found.outcome)
-    with m.Elif(~c.classic & (s.sequence[0] | (locked & ~s.vma_free))):
+    with m.Elif(~c.classic & (s.is_odd() | (locked & ~s.vma_free))):
         s.abort(m, Step.R2, Outcome.ODD)
     with m.Elif(~c.classic & (s.sequence != found.seq)):
         s.abort(m, Step.R2, Outcome.CHANGED)

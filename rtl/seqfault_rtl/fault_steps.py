@@ -113,7 +113,7 @@ class FaultSteps(wiring.Component):
             self.event.space.eq(self.request.space),
             self.event.vpn.eq(self.request.vpn),
             self.event.id.eq(self.context.id),
-            template.eq(self.context.page_prot),
+            template.eq(self.page_prot()),
             self.entry.eq(template),
             self.entry.a.eq(1),
             self.entry.d.eq(self.is_store),
@@ -146,7 +146,7 @@ class FaultSteps(wiring.Component):
             answer.reason.eq(Mux(mapped, c.outcome, Outcome.OK)),
             answer.how.eq(Mux(c.attempt == 0, How.SPECULATIVE, How.RETRIED)),
         ]
-        with m.If((self.policy == Policy.MM_LOCK) | (c.attempt >= self.config.max_retries)):
+        with m.If(self.needs_mm_lock()):
             m.d.comb += answer.how.eq(How.CLASSIC)
         with m.If(mapped & (c.outcome != Outcome.MAPPED)):
             m.d.comb += [answer.status.eq(AnswerStatus.RETRY), answer.how.eq(How.SOFTWARE), answer.pa.eq(0)]
@@ -171,10 +171,30 @@ class FaultSteps(wiring.Component):
         """The access that faulted is a store."""
         return self.request.access == Access.STORE
 
+    def needs_mm_lock(self) -> Value:
+        """This attempt is made under the mm lock: the policy's wish, or speculation has failed `max_retries` times."""
+        return (self.policy == Policy.MM_LOCK) | (self.context.attempt >= self.config.max_retries)
+
+    def is_odd(self) -> Value:
+        """R2: a writer is active on the VMA."""
+        return self.sequence[0]
+
+    def has_changed(self, step: Step) -> Value:
+        """The counter differs from the snapshot, and no lock keeps writers out; asked at R8, C1 (R11) and C3 (R14). [protocol.md 1.3]"""
+        return ~self.context.classic & ~self.context.holds_vma & (self.sequence != self.context.seq)
+
     def expect_unchanged(self, m: Module, step: Step, outcome: Outcome) -> Value:
-        """Compare the counter with the snapshot (C1, C3, R8), unless a lock keeps writers out. True: unchanged. [protocol.md 1.3]"""
-        changed = ~self.context.classic & ~self.context.holds_vma & (self.sequence != self.context.seq)
+        """Abort at `step` if the VMA has changed since the snapshot. True: unchanged."""
+        changed = self.has_changed(step)
         m.d.comb += self.event.seq.eq(self.sequence)
         with m.If(changed):
             self.abort(m, step, outcome)
         return ~changed
+
+    def has_raced(self) -> Value:
+        """C4: the leaf entry may not be what the walk saw."""
+        return self.raced
+
+    def page_prot(self) -> Value:
+        """The PTE template that the commit uses: the snapshot's, never the VMA's of now. [protocol.md 1.5]"""
+        return self.context.page_prot

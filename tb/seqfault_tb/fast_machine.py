@@ -75,6 +75,10 @@ class FastMachine(Machine):
     def write_register(self, offset: int, value: int) -> None:
         self._library.sf_write_register(offset, value)
 
+    def plant(self, number: int) -> None:
+        """Switch on a planted bug (`planted.py`); 0 is none."""
+        self._library.sf_plant(number)
+
     async def read_register(self, offset: int) -> int:
         """Read a 32-bit register over the bus; takes cycles, and comes after the queued writes."""
         self._library.sf_read_register(offset)

@@ -61,6 +61,7 @@ def _layout(config: EngineConfig) -> tuple[_Packer, _Packer]:
     to_host.place("REQREADY", config.ports)
     to_host.place("ANSWER", config.ports * sum(_ANSWER.values()))
     from_host.place("REQUEST", config.ports * sum(_REQUEST.values()))
+    from_host.place("PLANT", 1)
     from_host.place("PAD", 1)  # every field may be read as two words
     return to_host, from_host
 
@@ -136,6 +137,8 @@ class HarnessTop(wiring.Component):
             value = Value.cast(getattr(engine.event, name))
             put_named(f"EV_{name.upper()}", value)
             m.d.comb += getattr(self, f"ev_{name}").eq(value)
+        if hasattr(engine, "plant"):
+            get(engine.plant, from_host.offsets["PLANT"])
         self._connect_ports(m, put, get)
         return m
 

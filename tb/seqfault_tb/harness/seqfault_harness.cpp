@@ -36,6 +36,7 @@ struct Host {
   uint64_t last_progress = 0;
   uint32_t pending_wake = 0;
   bool engine_has_work = false;
+  uint32_t plant = 0;  // number of the planted bug, in an engine that has them
 
   std::deque<Read> reads;
   uint32_t beat = 0;
@@ -204,6 +205,7 @@ int seqfault_tick(const uint32_t* in, uint32_t* out) {
   serve_writes(in, out, in[T_BREADY] && host.was[F_BVALID]);
   serve_ports(in, out);
   serve_registers(in, out);
+  out[F_PLANT] = host.plant;
   watch_pointers(in);
   if (host.cycle >= host.deadline) {
     host.pending_wake |= kDeadline;
@@ -230,6 +232,7 @@ void* sf_attach(uint64_t bytes, uint64_t latency, uint64_t watchdog) {
   for (auto& tags : host.issued) tags.assign(512, 0);
   return memory;
 }
+void sf_plant(uint32_t number) { host.plant = number; }
 uint64_t sf_cycle() { return host.cycle; }
 void sf_submit(uint32_t port, uint32_t tag, uint64_t va, uint32_t space, uint32_t access, uint32_t flags) {
   host.requests[port].push_back({va, space, access, flags, tag});

@@ -1,0 +1,102 @@
+"""The cocotb test that `seqfault run` executes in the simulator: one replay, described by the file that SEQFAULT_JOB names."""
+
+import json
+import os
+import time
+import traceback
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.handle import SimHandleBase
+from seqfault_golden import Checker
+from seqfault_rtl.config import PRESETS
+from seqfault_tb.checked import attach_checker
+from seqfault_tb.errors import HangError
+from seqfault_tb.fast_machine import FastMachine, start
+from seqfault_tb.kernel import Kernel
+
+from .replay import OUTCOMES, ReplayResult, replay
+from .run import POLICIES
+from .trace import load_trace
+
+PROGRESS_SECONDS = 0.25
+
+
+@cocotb.test()
+async def replay_job(dut: SimHandleBase) -> None:
+    """Replay, check, and leave the result as JSON; what goes wrong is a result too."""
+    job = json.loads(Path(os.environ["SEQFAULT_JOB"]).read_text())
+    try:
+        result = await _replay(dut, job)
+    except HangError as error:
+        result = {"error": f"hang: {error}", "details": traceback.format_exc()}
+    except Exception as error:
+        result = {"error": f"the replay failed: {type(error).__name__}: {error}", "details": traceback.format_exc()}
+    Path(job["result"]).write_text(json.dumps(result))
+
+
+async def _replay(dut: SimHandleBase, job: dict[str, Any]) -> dict[str, Any]:
+    config = PRESETS[job["preset"]].with_settings(job["settings"])
+    trace = load_trace(job["trace"], limit=job["limit"])
+    machine = FastMachine(dut, ports=config.ports, tags=config.port_misses, latency=job["latency"])
+    await start(dut)
+    machine.plant(job.get("plant", 0))
+    kernel = Kernel(machine, spaces=config.spaces, policy=POLICIES.index(job["policy"]))
+    checker = Checker(
+        max_retries=config.max_retries, sequence_entries=config.sequence_entries, policy=job["policy"], zero_frame=kernel.frames.zero,
+        spaces=config.spaces, contexts=config.contexts,
+    )  # fmt: skip
+    aborts: Counter[str] = Counter()
+    attach_checker(machine, kernel, checker, aborts)
+    progress = _Progress(Path(job["progress"]))
+    began = time.perf_counter()
+    result = await replay(trace, kernel, machine, clock_mhz=job["clock_mhz"], on_progress=progress)
+    seconds = time.perf_counter() - began
+    checker.finish(machine.read64)
+    return {
+        **_report(result, job, aborts),
+        "threads": len(trace.header.get("tids", [])) or 1,
+        "cycles_per_s": round(result.cycles / seconds),
+        "faults_per_s": round(result.total / seconds),
+        "golden": {"steps_checked": checker.steps_checked, "agreed": checker.agreed, "first_difference": checker.first_difference},
+    }
+
+
+class _Progress:
+    """Leaves the number of events done in a file, a few times a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._next = path, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_SECONDS
+            self._path.write_text(str(done))
+
+
+def _report(result: ReplayResult, job: dict[str, Any], aborts: Counter[str]) -> dict[str, Any]:
+    """The JSON of `run` (formats.md) with our additions."""
+    by_kind: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
+    for _, outcome, kind, _ in result.recorded:
+        by_kind[kind][OUTCOMES[outcome]] += 1
+    latency, linux = result.latency(), result.linux_ns()
+    by_outcome = {}
+    for index, outcome in enumerate(OUTCOMES):
+        count = sum(1 for record in result.recorded if record[1] == index)
+        part = result.latency(outcome=outcome)
+        by_outcome[outcome] = {"count": count, "p50": part.p50, "p99": part.p99, "p999": part.p999, "max": part.max}
+    return {
+        "policy": job["policy"], "preset": job["preset"], "events": result.events, "cycles": result.cycles,
+        "faults": {"total": result.total, **result.faults},
+        "aborts": dict(aborts.most_common()),
+        "commands": dict(result.commands.most_common()),
+        "latency_cycles": {"p50": latency.p50, "p99": latency.p99, "p999": latency.p999, "max": latency.max},
+        "linux_ns": {"p50": linux.p50, "p99": linux.p99, "p999": linux.p999},
+        "by_kind": dict(by_kind), "latency_by_outcome": by_outcome, "clock_mhz": job["clock_mhz"], "latency": job["latency"],
+        "page_requests": dict(result.page_requests.most_common()), "reconciled": dict(result.reconciled),
+        "already_mapped": result.already_mapped, "mismatched": result.mismatched, "first_mismatch": result.first_mismatch,
+        "space_evictions": result.evictions,
+    }  # fmt: skip

@@ -1,0 +1,111 @@
+"""An engine with bugs built in, one of which can be switched on: they show that the checker sees what it is there for.
+
+All bugs are in one model, so that one Verilator build serves all of them.
+"""
+
+from amaranth import Module, Mux, Signal, Value
+from amaranth.lib import enum
+from seqfault_rtl import fault_commit
+from seqfault_rtl.config import EngineConfig
+from seqfault_rtl.engine import Engine
+from seqfault_rtl.fault_context import AfterStep, ContextState
+from seqfault_rtl.fault_steps import FaultSteps
+from seqfault_rtl.fault_unit import FaultUnit
+from seqfault_rtl.messages import Step
+
+__all__ = ["Plant", "PlantedEngine"]
+
+
+class Plant(enum.Enum, shape=8):
+    """The bugs, by the safeguard that is missing. [protocol.md 0.5, 8]"""
+
+    NONE = 0
+    NO_RECHECK = 1
+    """the sequence is never compared: no R8, C1, C3"""
+    RECHECK_BEFORE_LOCK = 2
+    """C1 but no C3: compared before the lock only"""
+    REREAD_RECORD = 3
+    """the entry is made from the record as it is at the commit"""
+    ODD_ACCEPTED = 4
+    """a VMA is used while a writer is active"""
+    ZAP_WITHOUT_LOCK = 5
+    """ZAP and PROTECT go on although a fault holds the table's lock"""
+    FILL_AFTER_INVALIDATE = 6
+    """a walk that an invalidation hit fills the TLB"""
+    FRAME_LOST = 7
+    """an abort does not return its frame"""
+    WRONG_RIGHTS = 8
+    """the zero frame is mapped writable"""
+    MM_LOCK_IGNORED = 9
+    """a classic fault does not wait for the writer"""
+    RACED_IGNORED = 10
+    """no C4: an entry that somebody else installed is overwritten"""
+    TLB_KEPT = 11
+    """invalidations do not reach the TLBs"""
+    ENDLESS_SPECULATION = 12
+    """the mm lock is never taken"""
+
+
+def _recheck(m: Module, s: "FaultSteps") -> None:
+    """C3, and with REREAD_RECORD another lookup before the commit."""
+    fault_commit.recheck(m, s)
+    assert isinstance(s, _PlantedSteps)
+    with m.If((s.plant == Plant.REREAD_RECORD) & ~s.has_changed(Step.R14)):
+        m.d.comb += s.find.eq(1)
+        s.go(m, ContextState.COMMIT, AfterStep.WAIT)
+
+
+class _PlantedSteps(FaultSteps):
+    STEPS = {**FaultSteps.STEPS, ContextState.RECHECK: _recheck}
+
+    def __init__(self, config: EngineConfig, plant: Signal) -> None:
+        self.plant = plant
+        super().__init__(config)
+
+    def is_odd(self) -> Value:
+        return super().is_odd() & (self.plant != Plant.ODD_ACCEPTED)
+
+    def has_changed(self, step: Step) -> Value:
+        trusting = self.plant == Plant.NO_RECHECK
+        if step == Step.R14:
+            trusting |= self.plant == Plant.RECHECK_BEFORE_LOCK
+        return super().has_changed(step) & ~trusting
+
+    def needs_mm_lock(self) -> Value:
+        return super().needs_mm_lock() & (self.plant != Plant.ENDLESS_SPECULATION)
+
+    def has_raced(self) -> Value:
+        return super().has_raced() & (self.plant != Plant.RACED_IGNORED)
+
+    def page_prot(self) -> Value:
+        return Mux(self.plant == Plant.REREAD_RECORD, self.found.fields.page_prot, super().page_prot())
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        with m.If(self.plant == Plant.WRONG_RIGHTS):
+            m.d.comb += self.entry.w.eq(1)
+        return m
+
+
+class PlantedEngine(Engine):
+    """The engine with a `plant` input (a `Plant`)."""
+
+    def make_blocks(self) -> None:
+        super().make_blocks()
+        self.plant = Signal(Plant)
+        self.fault_unit = FaultUnit(self.config, _PlantedSteps(self.config, self.plant))
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        unit = self.fault_unit
+        broken_inputs = {
+            Plant.ZAP_WITHOUT_LOCK: [self.command_unit.lock_busy.eq(0)],
+            Plant.FILL_AFTER_INVALIDATE: [self.translator.walk_response.payload.stale.eq(0)],
+            Plant.FRAME_LOST: [self.pool.give.eq(0)],
+            Plant.MM_LOCK_IGNORED: [unit.mm_may_read.eq(1)],
+            Plant.TLB_KEPT: [self.translator.invalidate.eq(0)],
+        }
+        for plant, statements in broken_inputs.items():
+            with m.If(self.plant == plant):
+                m.d.comb += statements
+        return m
