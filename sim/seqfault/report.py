@@ -7,6 +7,7 @@ from several places (a list, or {place: count}) that must be equal. A key that i
 """
 
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ OUTCOME_NAMES = ("speculative", "retried", "classic", "software", "refused")
 PERCENTILES = (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"), ("max", "max"))
 PATIENCE = 2.0
 """Seconds before a progress bar appears."""
+GLUE = "\0"
+"""Stands for a blank at which no line is broken."""
+COUNTS_WIDTH = 56
+"""Columns for lists of counts: an 80-column console less their heading."""
 Progressing = Callable[[int, int], None]
 """Called with what is done and the total."""
 
@@ -119,8 +124,10 @@ def _counted(heading: str, counts: Mapping[str, int]) -> Table:
     table.add_column(no_wrap=True, min_width=22)
     table.add_column()
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    text = ", ".join(f"{name} {_number(count)}" for name, count in ordered if count)
-    table.add_row(Text(heading, style="bold"), Text(text or "none"))
+    # a name and its count stay on one line
+    text = ", ".join(f"{name}{GLUE}{_number(count)}" for name, count in ordered if count)
+    lines = [line.replace(GLUE, " ") for line in textwrap.wrap(text, COUNTS_WIDTH, break_on_hyphens=False)]
+    table.add_row(Text(heading, style="bold"), Text("\n".join(lines) or "none"))
     return table
 
 
