@@ -4,14 +4,13 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from amaranth.back import verilog
-
 import seqfault_rtl
 import seqfault_tb
 from seqfault_rtl.config import EngineConfig
 from seqfault_tb.harness_top import HARNESS_FILES, HarnessTop, harness_files
 
 from .simulator import Model, build_model
+from .verilog_text import component_verilog
 
 __all__ = ["HARNESS_TOP", "build_engine"]
 
@@ -23,7 +22,7 @@ def _rtl_key() -> str:
     """Hash of the RTL's sources and of what wraps them."""
     digest = hashlib.sha256()
     sources = sorted(Path(seqfault_rtl.__file__).parent.glob("*.py"))
-    for source in [*sources, Path(seqfault_tb.__file__).parent / "harness_top.py"]:
+    for source in [*sources, Path(seqfault_tb.__file__).parent / "harness_top.py", Path(__file__).parent / "verilog_text.py"]:
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
@@ -40,7 +39,7 @@ def build_engine(config: EngineConfig, *, trace: str | None = None, top: Harness
     model = Model(
         name="engine",
         top=HARNESS_TOP,
-        verilog=lambda: verilog.convert(harness, name="harness_top", emit_src=False),
+        verilog=lambda: component_verilog(harness, name="harness_top"),
         verilog_key=f"{_rtl_key()} {config!r} {key}",
         generated=harness_files(config),
         files=[folder / name for name in HARNESS_FILES],

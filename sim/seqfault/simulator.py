@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cocotb_tools.config
-from amaranth.back import verilog
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
 from .errors import EnvironmentLacks
+from .verilog_text import component_verilog
 
 __all__ = ["Model", "SimulationFailed", "build_model", "cache_folder", "run_block", "run_model", "verilator_program"]
 
@@ -240,7 +240,7 @@ def run_block(
 
     Raises `SimulationFailed`.
     """
-    text = verilog.convert(component, name=name, emit_src=False)
+    text = component_verilog(component, name=name)
     trace = None if waves is None else waves.suffix.removeprefix(".")
     folder = build_model(Model(name=name, top=name, verilog=text, trace=trace))
     run_model(folder, name, test_module, waves=waves, environment=parameters, seed=seed, testcase=testcase)

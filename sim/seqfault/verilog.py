@@ -5,18 +5,18 @@ Amaranth joins names by two underscores and makes a struct one wide port. Here e
 """
 
 import importlib.metadata
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 
 from amaranth import Module, Value
-from amaranth.back import verilog
 from amaranth.lib import data, wiring
 
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.register_documents import to_c_header
 
-__all__ = ["TOP", "FlatTop", "engine_verilog", "flat_ports", "start_constant_processes", "synthesis_files", "to_verilog"]
+from .verilog_text import component_verilog
+
+__all__ = ["TOP", "FlatTop", "engine_verilog", "flat_ports", "synthesis_files", "to_verilog"]
 
 TOP = "seqfault_engine"
 SIMULATION_ONLY = ("status", "event", "event_valid")
@@ -64,11 +64,6 @@ _PORTS = """// clk, rst                 clock; synchronous reset, active high
 // registers_*              AXI4-Lite subordinate: seqfault_registers.h
 // requests_N_*, answers_N_*  translation requests of port N and their answers: transferred where valid and ready are 1
 // interrupts               level, one bit per cause"""
-
-_MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
-_TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+ ) = 0;$", re.MULTILINE)
-"""The variable whose initialisation starts the combinational processes of a module that Yosys wrote."""
-_CONSTANT_PROCESS = re.compile(r"^  always @\*\n((?:    \S+ ?(?:\[[\d:]+\])? = \d+'[bdh][0-9a-f]+;\n)+)(?!    )", re.MULTILINE)
 
 
 def _fields(name: str, value: Value | data.View) -> Iterator[tuple[str, Value]]:
@@ -123,22 +118,7 @@ class FlatTop(wiring.Component):
 
 def to_verilog(component: wiring.Component, *, name: str = TOP, leave_out: tuple[str, ...] = ()) -> str:
     """A component as Verilog with flat ports, without Amaranth's source attributes."""
-    text = str(verilog.convert(FlatTop(component, leave_out=leave_out), name=name, emit_src=False, strip_internal_attrs=True))
-    return _MODULE.sub(lambda module: start_constant_processes(module.group(0)), text)
-
-
-def start_constant_processes(module: str) -> str:
-    """Make a module's `always @*` that only assigns a constant run at time 0, in the way Yosys does it for its other processes.
-
-    Yosys writes such a process for the bits of a variable that never change. It reads nothing, so an event-driven simulator would never
-    run it and the bits would be X.
-    """
-    declared = _TRIGGER.search(module)
-    trigger = declared.group(1) if declared else "\\$start "
-    fixed, count = _CONSTANT_PROCESS.subn(lambda found: f"  always @* begin\n    if ({trigger}) begin end\n{found.group(1)}  end\n", module)
-    if count and not declared:
-        fixed = fixed.replace(");\n", f");\n  reg {trigger} = 0;\n", 1)
-    return fixed
+    return component_verilog(FlatTop(component, leave_out=leave_out), name=name, strip_internal_attrs=True)
 
 
 def _header(config: EngineConfig, preset: str) -> str:

@@ -17,7 +17,8 @@ from amaranth.sim import Simulator
 from seqfault.cli import run_command
 from seqfault.doctor import compiler_command
 from seqfault.simulator import verilator_program
-from seqfault.verilog import LINT_WAIVERS, TOP, FlatTop, flat_ports, start_constant_processes, synthesis_files, to_verilog
+from seqfault.verilog import LINT_WAIVERS, TOP, FlatTop, flat_ports, synthesis_files, to_verilog
+from seqfault.verilog_text import start_constant_processes
 from seqfault_rtl.config import PRESETS
 
 AXI = {
