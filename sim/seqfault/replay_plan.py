@@ -9,24 +9,19 @@ Threads may drift against each other in a replay. Two things keep the outcome of
 All waits point to what was recorded earlier, so they cannot form a ring.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from seqfault_tb.kernel import LayoutChange
 
+from .page_history import FETCH, LOAD, STORE, Flip, PageHistory
 from .trace import Call, Clone, Event, Exec, Fault, Map, MmExit, Trace, VmaLine
 
 __all__ = ["Item", "Operation", "Plan", "layout_of", "make_plan"]
 
 PAGE = 12
-LOAD, STORE, FETCH = 1, 2, 4
 DISCARDS = {4, 8, 9, 24}
 """madvise: DONTNEED, FREE, REMOVE, DONTNEED_LOCKED."""
-MREMAP_DONTUNMAP = 4
-SETTLED = 64
-"""Pieces whose last changes are this many operations ago are joined: what waits for one then waits for both."""
 
 
 @dataclass(slots=True)
@@ -83,98 +78,21 @@ def _change_of(line: VmaLine) -> LayoutChange:
 
 
 @dataclass(slots=True)
-class _Piece:
-    """Pages with one state; `since`: for load, store and fetch the ticket from which on this has been the answer."""
+class _Mm:
+    """An address space while its events are gone through.
 
-    start: int
-    end: int
-    rights: int
-    source: object
-    since: tuple[int, int, int] = (0, 0, 0)
+    Attributes
+    ----------
+    tickets : given so far. last : the newest operation, and the item that makes it.
+    faults : page to the faults on it (thread, index of its item, access) whose answer has not changed since.
+    open : faults whose answer does not fit the layout yet: (item, VPN, access, end in ns, index, resolved).
+    """
 
-    @property
-    def allowed(self) -> int:
-        """LOAD, STORE and FETCH that are permitted. `rights`: 1 read, 2 write, 4 execute; any of them permits to read."""
-        return (LOAD if self.rights else 0) | self.rights & 6
-
-    def part(self, start: int, end: int) -> "_Piece":
-        return _Piece(start, end, self.rights, self.source, self.since)
-
-
-class _History:
-    """What may be done with each page of an mm, and since when."""
-
-    def __init__(self, pieces: list[_Piece] | None = None) -> None:
-        self.pieces = pieces or []
-        self.starts = [piece.start for piece in self.pieces]
-        self.tickets = 0
-        self.last: tuple[Operation, Item] | None = None
-        self.faults: dict[int, list[tuple[int, int, int]]] = {}
-        self.open: list[tuple[Item, int, int, int, int, int]] = []
-
-    def copy(self) -> "_History":
-        return _History([_Piece(p.start, p.end, p.rights, p.source) for p in self.pieces])
-
-    def find(self, vpn: int) -> _Piece | None:
-        at = bisect_right(self.starts, vpn) - 1
-        return self.pieces[at] if at >= 0 and self.pieces[at].end > vpn else None
-
-    def apply(self, change: LayoutChange, ticket: int) -> list[tuple[int, int, int]]:
-        """Returns what became otherwise: (start, end, accesses)."""
-        low = bisect_right(self.starts, change.start) - 1
-        if low < 0 or self.pieces[low].end <= change.start:
-            low += 1
-        high = bisect_left(self.starts, change.end, low)
-        flips: list[tuple[int, int, int]] = []
-        fresh: list[_Piece] = []
-        for old in self._filled(low, high, change.start, change.end):
-            start, end = max(old.start, change.start), min(old.end, change.end)
-            if old.start < start:
-                fresh.append(old.part(old.start, start))
-            self._add(fresh, self._changed(old.part(start, end), change, ticket, flips), ticket)
-            if old.end > end:
-                fresh.append(old.part(end, old.end))
-        self.pieces[low:high] = fresh
-        self.starts[low:high] = [piece.start for piece in fresh]
-        return flips
-
-    def _filled(self, low: int, high: int, start: int, end: int) -> Iterator[_Piece]:
-        """The pieces, with empty ones for the holes of [start, end)."""
-        for piece in self.pieces[low:high]:
-            if start < piece.start:
-                yield _Piece(start, piece.start, 0, None)
-            yield piece
-            start = piece.end
-        if start < end:
-            yield _Piece(start, end, 0, None)
-
-    @staticmethod
-    def _changed(piece: _Piece, change: LayoutChange, ticket: int, flips: list[tuple[int, int, int]]) -> _Piece:
-        """The piece after the change; what this flips is added to `flips`."""
-        before, source = piece.allowed, piece.source
-        if change.op == "clear":
-            piece.rights, piece.source = 0, None
-        else:
-            piece.rights = (change.perm[0] == "r") | (change.perm[1] == "w") << 1 | (change.perm[2] == "x") << 2
-        if change.op == "set":
-            anonymous = change.file is None and change.kind != "special"
-            piece.source = "anon" if anonymous else (change.kind, change.file, change.pgoff - change.start)
-        flipped = before ^ piece.allowed | (before & piece.allowed if source != piece.source else 0)
-        if flipped:
-            since = piece.since
-            piece.since = tuple(ticket if flipped >> bit & 1 else since[bit] for bit in range(3))  # type: ignore[assignment]
-            flips.append((piece.start, piece.end, flipped))
-        return piece
-
-    @staticmethod
-    def _add(fresh: list[_Piece], piece: _Piece, ticket: int) -> None:
-        """Add a piece, joined with the one before when both are alike and settled."""
-        if fresh and (last := fresh[-1]).end == piece.start and (last.rights, last.source) == (piece.rights, piece.source):
-            since = tuple(map(max, last.since, piece.since))
-            if last.since == piece.since or max(since) + SETTLED < ticket:
-                last.end, last.since = piece.end, since  # type: ignore[assignment]
-                return
-        fresh.append(piece)
+    history: PageHistory
+    tickets: int = 0
+    last: tuple[Operation, Item] | None = None
+    faults: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
+    open: list[tuple[Item, int, int, int, int, bool]] = field(default_factory=list)
 
 
 def make_plan(trace: Trace) -> Plan:
@@ -190,7 +108,7 @@ class _Planner:
         self._threads: dict[int, list[Item]] = {trace.tid: []}
         self._mm_items: Counter[int] = Counter()
         self._mm_ends: set[int] = set()
-        self._mms = {trace.mm: self._history(trace.maps)}
+        self._mms = {trace.mm: _Mm(self._history(trace.maps))}
         self._calls: dict[int, tuple[Item, int]] = {}
         self._grows: dict[int, tuple[Item, int]] = {}
         self._clones: dict[int, Item] = {}
@@ -225,8 +143,8 @@ class _Planner:
         return [(event, is_copy) for _, _, event, is_copy in keyed]
 
     @staticmethod
-    def _history(maps: list[Map]) -> _History:
-        history = _History()
+    def _history(maps: list[Map]) -> PageHistory:
+        history = PageHistory()
         for change in layout_of(maps):
             history.apply(change, 0)
         return history
@@ -246,7 +164,7 @@ class _Planner:
             self._clones[id(event)] = item
             self._threads.setdefault(event.child, [])
         elif isinstance(event, Exec):
-            self._mms[event.mm] = self._history(event.maps)
+            self._mms[event.mm] = _Mm(self._history(event.maps))
 
     def _copy(self, clone: Clone) -> None:
         """The instant at which a fork copies the layout."""
@@ -256,42 +174,42 @@ class _Planner:
         item = self._clones[id(clone)]
         item.operations.append(operation)
         parent.last = operation, item
-        child = self._mms[clone.child_mm] = parent.copy()
+        child = parent.history.copy()
         for start, end in clone.nofork:
             child.apply(LayoutChange(op="clear", start=start >> PAGE, end=end >> PAGE), 0)
+        self._mms[clone.child_mm] = _Mm(child)
 
     def _line(self, line: VmaLine) -> None:
-        """A change: part of the call or stack growth of its thread, and of the same operation as the line before if nobody came between."""
+        """A change: of the call or stack growth of its thread, and of the same operation as the line before unless another came between."""
         item, until = self._grows.get(line.tid, (None, 0))
         if item is None or line.t_ns > until:
             item, until = self._calls.get(line.tid, (None, 0))
         if item is None or line.t_ns > until:
             item = self._item(line)
-        history = self._mms[line.mm]
-        if history.last is not None and history.last[1] is item and history.last[0].clone is None:
-            operation = history.last[0]
+        mm = self._mms[line.mm]
+        if mm.last is not None and mm.last[1] is item and mm.last[0].clone is None:
+            operation = mm.last[0]
         else:
-            history.tickets += 1
-            operation = Operation(line.mm, history.tickets)
+            mm.tickets += 1
+            operation = Operation(line.mm, mm.tickets)
             item.operations.append(operation)
-            history.last = operation, item
+            mm.last = operation, item
         change = _change_of(line)
         operation.changes.append(change)
         if line.op == "clear":
             operation.drops.append((change.start, change.end))
-        flips = history.apply(change, operation.ticket)
-        for start, end, accesses in flips:
-            self._wait_for_faults(history, operation, line.tid, start, end, accesses)
-        if history.open:
-            self._settle(history, operation.ticket, line.t_ns)
+        for flip in mm.history.apply(change, operation.ticket):
+            self._wait_for_faults(mm, operation, line.tid, flip)
+        if mm.open:
+            self._settle(mm, line.t_ns)
 
     @staticmethod
-    def _wait_for_faults(history: _History, operation: Operation, tid: int, start: int, end: int, accesses: int) -> None:
+    def _wait_for_faults(mm: _Mm, operation: Operation, tid: int, flip: Flip) -> None:
         """Faults of other threads that had this answer must be done before it changes."""
-        pages = history.faults
-        inside = range(start, end) if end - start < len(pages) else [vpn for vpn in pages if start <= vpn < end]
+        start, end, accesses = flip
+        inside = range(start, end) if end - start < len(mm.faults) else [vpn for vpn in mm.faults if start <= vpn < end]
         for vpn in inside:
-            entries = pages.get(vpn)
+            entries = mm.faults.pop(vpn, None)
             if entries is None:
                 continue
             kept = []
@@ -302,43 +220,39 @@ class _Planner:
                 elif other != tid:
                     operation.wait_for[other] = max(index, operation.wait_for.get(other, -1))
             if kept:
-                pages[vpn] = kept
-            else:
-                del pages[vpn]
+                mm.faults[vpn] = kept
 
     def _fault(self, fault: Fault) -> None:
-        history = self._mms[fault.mm]
+        mm = self._mms[fault.mm]
         item = self._item(fault)
         index = len(self._threads[fault.tid]) - 1
         access = FETCH if fault.exec else STORE if fault.write else LOAD
         if fault.grow:
             self._grows[fault.tid] = item, fault.t_ns + fault.dur_ns
         vpn = fault.addr >> PAGE
-        piece = history.find(vpn)
-        allowed = bool(piece is not None and piece.allowed & access)
-        if allowed != fault.refused or fault.grow:
-            self._answered(history, item, vpn, access, index)
+        if mm.history.allows(vpn, access) != fault.refused or fault.grow:
+            self._answered(mm, item, vpn, access, index)
         else:
-            history.open.append((item, vpn, access, fault.t_ns + fault.dur_ns, index, not fault.refused))
+            mm.open.append((item, vpn, access, fault.t_ns + fault.dur_ns, index, not fault.refused))
 
     @staticmethod
-    def _answered(history: _History, item: Item, vpn: int, access: int, index: int) -> None:
+    def _answered(mm: _Mm, item: Item, vpn: int, access: int, index: int) -> None:
         """The answer of this fault is that of the layout as it is now."""
-        piece = history.find(vpn)
-        item.after = piece.since[access >> 1] if piece is not None else 0
-        history.faults.setdefault(vpn, []).append((item.event.tid, index, access))
+        item.after = mm.history.since(vpn, access)
+        mm.faults.setdefault(vpn, []).append((item.event.tid, index, access))
 
-    def _settle(self, history: _History, ticket: int, now: int) -> None:
-        """Faults that began before this operation and got the answer that holds after it."""
+    def _settle(self, mm: _Mm, now: int) -> None:
+        """Faults that began before this change and got the answer that holds after it."""
         still = []
-        for entry in history.open:
-            item, vpn, access, until, index, expected = entry
-            piece = history.find(vpn)
-            if until >= now and bool(piece is not None and piece.allowed & access) == expected:
-                self._answered(history, item, vpn, access, index)
-            elif until >= now:
+        for entry in mm.open:
+            item, vpn, access, until, index, resolved = entry
+            if until < now:
+                continue
+            if mm.history.allows(vpn, access) == resolved:
+                self._answered(mm, item, vpn, access, index)
+            else:
                 still.append(entry)
-        history.open = still
+        mm.open = still
 
     @staticmethod
     def _page_effects(call: Call, item: Item) -> None:

@@ -59,7 +59,7 @@ class Rules:
         if space not in machine.locked and (now ^ word) >> 10:
             self.violations.append(f"space {space}: the TLB still maps page {vpn:#x} to {word:#x}, the table says {now:#x}")
 
-    def software_writes(self, address: int, value: int) -> None:
+    def software_writes(self, address: int) -> None:
         """Before a software write takes effect."""
         if address >> 12 in self._leaf_tables:
             self._leaf_write(address)
