@@ -14,7 +14,7 @@ NOT_SENT = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Percentiles:
-    """Each is a measured value: the smallest with at least this share of all at or below it (numpy: inverted_cdf). 0 of nothing."""
+    """Each is a measured value: the smallest with at least this share of all at or below it (inverted CDF). 0 of nothing."""
 
     p50: int
     p99: int
@@ -25,8 +25,9 @@ class Percentiles:
     def of(cls, values: np.ndarray) -> "Percentiles":
         if len(values) == 0:
             return cls(p50=0, p99=0, p999=0, max=0)
-        p50, p99, p999 = np.percentile(values, [50, 99, 99.9], method="inverted_cdf")
-        return cls(p50=int(p50), p99=int(p99), p999=int(p999), max=int(values.max()))
+        ordered = np.sort(values)
+        p50, p99, p999 = (int(ordered[-(-len(values) * thousandths // 1000) - 1]) for thousandths in (500, 990, 999))
+        return cls(p50=p50, p99=p99, p999=p999, max=int(ordered[-1]))
 
 
 @dataclass(kw_only=True)

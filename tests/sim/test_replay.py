@@ -1,0 +1,338 @@
+"""Replays on the `FakeMachine`: the packaged trace, and small made ones for each thing that a program can do to its memory."""
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqfault.replay import Percentiles, ReplayResult, replay
+from seqfault.replay_plan import make_plan
+from seqfault.trace import Trace, load_trace
+from seqfault_tb.fake_audit import audit
+from seqfault_tb.fake_machine import FakeMachine
+from seqfault_tb.kernel import Kernel
+
+PAGE = 4096
+A = 0x7F0000000000
+STACK = 0x7FFD00000000
+FIXED, ANON_PRIVATE = 0x10, 0x22
+
+
+class Script:
+    """Writes a trace: every call appends an event, `step` ns after the one before unless `at` says when."""
+
+    def __init__(self, path: Path, maps: list[list[Any]] | None = None) -> None:
+        self._path, self._now, self._threads = path, 1000, 1
+        self.maps = maps if maps is not None else [[f"{A:#x}", f"{A + 16 * PAGE:#x}", "rw-p", 0, "anon", "", 0]]
+        self.events: list[dict[str, Any]] = []
+
+    def add(self, ev: str, *, tid: int = 0, mm: int = 0, at: int | None = None, **fields: Any) -> int:
+        """Append an event; returns its time."""
+        self._now = at if at is not None else self._now + 1000
+        self._threads = max(self._threads, tid + 1)
+        self.events.append({"t_ns": self._now, "tid": tid, "mm": mm, "cpu": 0, "ev": ev, **fields})
+        return self._now
+
+    def fault(self, page: int, access: str = "w", base: int = A, **fields: Any) -> int:
+        fields = {"prot": 0, "dur_ns": 500, "user": 1, "major": 0, "kind": "anon", **fields}
+        return self.add("fault", addr=f"{base + page * PAGE + 8:#x}", ip="k", write=int(access == "w"), exec=int(access == "x"), **fields)
+
+    def call(self, name: str, *lines: tuple, dur_ns: int = 2000, **fields: Any) -> None:
+        """A call that holds mmap_lock, with its `vma` lines: (op, first page, last page + 1, perm[, base])."""
+        who = {key: fields[key] for key in ("tid", "mm") if key in fields}
+        began = self.add(name, dur_ns=dur_ns, wlock_ns=[100, dur_ns - 100] if lines else [], **fields)
+        for number, line in enumerate(lines):
+            self.line(*line, at=began + 500 + number, **who)
+        self._now = began + dur_ns
+
+    def line(self, op: str, start: int, end: int, perm: str = "rw-p", base: int = A, **who: Any) -> None:
+        more = {} if op == "clear" else {"perm": perm}
+        if op == "set":
+            more |= {
+                "pgoff": base // PAGE + start,
+                "vmflags": "0x100" if base == STACK else "0x73",
+                "kind": "stack" if base == STACK else "anon",
+            }
+        self.add("vma", op=op, start=f"{base + start * PAGE:#x}", end=f"{base + end * PAGE:#x}", **more, **who)
+
+    def clone(self, child: int, child_mm: int, *, flags: int = 0, **fields: Any) -> None:
+        self._threads = max(self._threads, child + 1)
+        now, mm = self._now + 1000, fields.get("mm", 0)
+        more = {"t_copy_ns": now + 300} if child_mm != mm else {}
+        self.add(
+            "clone", call="clone", dur_ns=2000, child=child, child_pid=child, child_mm=child_mm, flags=f"{flags:#x}", thread=0,
+            t_child_ns=now + 1000, ret=0, **more, **fields,
+        )  # fmt: skip
+        self._now += 2000
+
+    def trace(self, limit: int | None = None) -> Trace:
+        header = {
+            "format": "mmtrace-1", "name": "made", "root": {"tid": 0, "pid": 0, "mm": 0, "path": "/x", "brk": "0x1000"}, "maps": self.maps,
+            "prefaulted": [], "tids": [[tid, tid, 0] for tid in range(self._threads)],
+        }  # fmt: skip
+        lines = [header, *sorted(self.events, key=lambda event: event["t_ns"])]
+        self._path.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode()))
+        return load_trace(self._path, limit)
+
+
+def run(trace: Trace, *, spaces: int = 64, strict: bool = True, **machine: int) -> tuple[ReplayResult, Kernel]:
+    """Replay; the machine must have nothing to complain about, and every fault has one outcome."""
+    fake = FakeMachine(strict=strict, spaces=spaces, **machine)
+    kernel = Kernel(fake, spaces=spaces)
+    result = asyncio.run(replay(trace, kernel, fake))
+    assert fake.violations + audit(fake) == []
+    assert result.total == len(result.recorded) == sum(type(event).__name__ == "Fault" for event in trace.events)
+    return result, kernel
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    return Script(tmp_path / "made.jsonl.gz")
+
+
+def test_sqlite_whole() -> None:
+    """Every anonymous and heap fault but the first of each table is speculative; file pages and the stack are software's."""
+    trace = load_trace("sqlite-mmap")
+    result, kernel = run(trace)
+    assert result.total == 2546
+    assert (result.mismatched, result.first_mismatch, result.already_mapped) == (0, None, 0)
+    assert result.faults["speculative"] > 1500
+    assert result.faults["refused"] == 0
+    software = sum(kind in ("file_priv", "file_shared", "stack", "special") for _, _, kind, _ in result.recorded)
+    assert software <= result.faults["software"] <= software + result.page_requests["NO_TABLE"] + result.page_requests["PRESENT"]
+    assert set(result.reconciled) == {"mapped"}
+    assert result.reconciled["mapped"] < 40
+    assert result.commands["SEQ.BEGIN"] == result.commands["SEQ.END"] > 1000
+    assert kernel.mms == {}
+    assert 0 < result.latency(kind="heap").p50 <= result.latency(kind="file_priv").p50
+
+
+@pytest.mark.parametrize("limit", [0, 1, 100, 1500])
+def test_sqlite_in_part(limit: int) -> None:
+    result, kernel = run(load_trace("sqlite-mmap", limit=limit))
+    assert result.mismatched == 0
+    assert result.events == limit
+    assert list(kernel.mms) == [0]
+
+
+def test_slow_engine_changes_no_outcome() -> None:
+    """Latency 20000 cycles (200 us): everything drifts, the outcomes stay."""
+    fast, _ = run(load_trace("sqlite-mmap", limit=600))
+    slow, _ = run(load_trace("sqlite-mmap", limit=600), latency=20_000)
+    assert slow.faults == fast.faults
+    assert slow.latency().p50 >= 20_000 > fast.latency().max
+
+
+def test_mprotect_then_segv_then_back(script: Script) -> None:
+    for page in range(4):
+        script.fault(page)
+    script.call("mprotect", ("set", 0, 2, "---p"), ("set", 2, 16), addr=f"{A:#x}", len=2 * PAGE, prot=0, ret=0)
+    script.fault(1, res="segv")
+    script.fault(1, "r", res="segv")
+    script.fault(5)
+    script.call("mprotect", ("set", 0, 16), addr=f"{A:#x}", len=2 * PAGE, prot=3, ret=0)
+    script.fault(1, prot=1)
+    result, kernel = run(script.trace())
+    assert result.mismatched == 0
+    assert result.faults == {"speculative": 4, "retried": 0, "classic": 0, "software": 2, "refused": 2}
+    assert result.reconciled == {}
+    assert len(kernel.mms[0].layout.vmas) == 1
+
+
+def test_dontneed_gives_new_pages(script: Script) -> None:
+    script.fault(0)
+    script.fault(1)
+    script.call("madvise", addr=f"{A:#x}", len=PAGE, advice=4, ret=0)
+    script.fault(0)
+    result, _ = run(script.trace())
+    assert result.faults["speculative"] == 2
+    assert result.reconciled == {}
+    assert result.commands["ZAP"] == 1
+    assert result.commands["SEQ.BEGIN"] == 0
+
+
+def test_map_fixed_replaces_the_pages(script: Script) -> None:
+    script.fault(3)
+    script.call(
+        "mmap", ("clear", 2, 6), ("set", 0, 16), addr=f"{A + 2 * PAGE:#x}", len=4 * PAGE, prot=3, flags=f"{ANON_PRIVATE | FIXED:#x}", fd=-1,
+        off=0, ret=f"{A + 2 * PAGE:#x}",
+    )  # fmt: skip
+    script.fault(3)
+    script.fault(2)
+    result, _ = run(script.trace())
+    assert result.mismatched == 0
+    assert result.reconciled == {}, "the old page is gone without a hint"
+    assert result.faults["speculative"] == 2
+
+
+def test_mremap_takes_the_pages_along(script: Script) -> None:
+    to = 1000
+    for page in range(3):
+        script.fault(page)
+    script.call(
+        "mremap", ("set", to, to + 32), ("clear", 0, 16), addr=f"{A:#x}", old_len=16 * PAGE, new_len=32 * PAGE, flags=1, new_addr="0x0",
+        ret=f"{A + to * PAGE:#x}",
+    )  # fmt: skip
+    script.fault(to + 16)
+    script.fault(0, res="segv", kind="none")
+    result, kernel = run(script.trace())
+    assert result.mismatched == 0
+    table = kernel.mms[0].table
+    assert [table.read((A >> 12) + to + page) & 1 for page in range(4)] == [1, 1, 1, 0]
+    assert result.faults["refused"] == 1
+
+
+def test_fork_copies_on_write_and_children_end(script: Script) -> None:
+    script.fault(0)
+    script.fault(1)
+    script.clone(1, 1)
+    script.fault(0, tid=1, mm=1, prot=1)
+    script.fault(0, prot=1)
+    script.fault(2, tid=1, mm=1)
+    script.add("exit", tid=1, mm=1, last=1)
+    script.add("mm_exit", tid=1, mm=1)
+    script.fault(1, prot=1)
+    result, kernel = run(script.trace())
+    assert (result.mismatched, result.reconciled) == (0, {})
+    assert result.faults == {"speculative": 2, "retried": 0, "classic": 0, "software": 4, "refused": 0}
+    assert result.commands["PROTECT"] == 1
+    assert list(kernel.mms) == [0]
+
+
+def test_vfork_and_exec(script: Script) -> None:
+    script.fault(0)
+    script.clone(1, 0, flags=0x4100)
+    script.fault(1, tid=1)
+    maps = [
+        [f"{A:#x}", f"{A + 4 * PAGE:#x}", "r-xp", 0, "file_priv", "sh", 5],
+        [f"{STACK:#x}", f"{STACK + PAGE:#x}", "rw-p", 0, "stack", "", 0],
+    ]
+    script.add("exec", tid=1, mm=1, path="/sh", brk="0x1000", maps=maps, prefaulted=[f"{STACK:#x}"])
+    script.fault(0, "x", tid=1, mm=1, kind="file_priv")
+    script.fault(0, "w", tid=1, mm=1, kind="file_priv", res="segv", prot=1)
+    script.fault(2)
+    result, kernel = run(script.trace())
+    assert (result.mismatched, result.reconciled) == (0, {})
+    assert result.faults["refused"] == 1
+    assert kernel.mms[1].table.read(STACK >> 12) & 1
+    assert kernel.mms[1].layout.find(A >> 12).kind == "file_priv"
+
+
+def test_stack_grows(tmp_path: Path) -> None:
+    script = Script(tmp_path / "grow.gz", [[f"{STACK:#x}", f"{STACK + 2 * PAGE:#x}", "rw-p", 0, "stack", "", 0]])
+    at = script.fault(-3, base=STACK, kind="stack", grow=1)
+    script.line("set", -3, 2, base=STACK, at=at + 100)
+    script.fault(-2, base=STACK, kind="stack")
+    result, kernel = run(script.trace())
+    assert (result.mismatched, result.reconciled) == (0, {})
+    assert result.faults["software"] == 2
+    assert kernel.mms[0].layout.vmas[0].start == (STACK >> 12) - 3
+
+
+def test_shared_memory_between_processes(tmp_path: Path) -> None:
+    script = Script(tmp_path / "shm.gz", [[f"{A:#x}", f"{A + 16 * PAGE:#x}", "rw-s", 0, "shm", "seg", 7]])
+    script.fault(0, kind="shm")
+    script.clone(1, 1)
+    script.fault(0, "r", tid=1, mm=1, kind="shm")
+    script.fault(0, "r", kind="shm", user=0, res="nofault")
+    result, kernel = run(script.trace())
+    assert result.mismatched == 0
+    assert result.faults == {"speculative": 0, "retried": 0, "classic": 0, "software": 2, "refused": 1}
+    words = [kernel.mms[mm].table.read(A >> 12) for mm in (0, 1)]
+    assert words[0] >> 10 == words[1] >> 10
+    assert len(result.recorded) == 3
+    assert result.latency().max > 0
+
+
+def test_threads_race_a_protector(script: Script) -> None:
+    """Three threads write a heap whose halves a fourth protects in turn; refused ones come back. The order that matters is kept."""
+    for tid in (1, 2, 3):
+        script.clone(tid, 0, flags=0x10100)
+    for turn in range(30):
+        low, high = (0, 8) if turn & 1 else (8, 16)
+        other_low, other_high = (8, 16) if turn & 1 else (0, 8)
+        fields = {"addr": f"{A + low * PAGE:#x}", "len": 8 * PAGE, "ret": 0}
+        script.call("mprotect", ("set", low, high, "---p"), ("set", other_low, other_high), prot=0, **fields)
+        for tid in (1, 2, 3):
+            script.fault(low + tid, tid=tid, res="segv")
+            script.fault(other_low + 2 * tid, tid=tid, prot=1 if turn > 1 else 0)
+        script.call("mprotect", ("set", 0, 16), prot=3, **fields)
+        for tid in (1, 2, 3):
+            script.fault(low + tid, "r", tid=tid, prot=0)
+    for latency in (40, 3000):
+        result, _ = run(script.trace(), latency=latency)
+        assert (result.mismatched, result.first_mismatch) == (0, None)
+        assert result.faults["refused"] == 90
+        assert result.total == 270
+
+
+def test_faults_go_on_during_a_change(script: Script) -> None:
+    """While one thread changes a VMA again and again, another's faults in another VMA are neither refused nor held up for a call."""
+    script.maps.append([f"{A + 100 * PAGE:#x}", f"{A + 400 * PAGE:#x}", "rw-p", 0, "anon", "", 0])
+    script.clone(1, 0, flags=0x10100)
+    start = script.fault(99 + 1, tid=1) + 1000
+    for turn in range(40):
+        script.fault(101 + turn, tid=1, at=start + 700 * turn)
+    script.events.sort(key=lambda event: event["t_ns"])
+    for turn in range(10):
+        began = script.add("mprotect", at=start + 2500 * turn, dur_ns=2400, wlock_ns=[100, 2300], addr=f"{A:#x}", len=PAGE, prot=1, ret=0)
+        script.line("prot", 0, 16, "r--p" if turn % 2 == 0 else "rw-p", at=began + 2300)
+    result, _ = run(script.trace(), latency=40)
+    assert result.mismatched == 0
+    assert result.faults["speculative"] == 40
+    assert result.latency(outcome="speculative").max < 200
+
+
+def test_a_difference_from_linux_is_counted_and_named(script: Script) -> None:
+    """Guard of the guard: Linux refused a fault that the VMA allows, and resolved one that it does not."""
+    script.fault(0)
+    script.fault(1, res="segv")
+    result, _ = run(script.trace())
+    assert result.mismatched == 1
+    assert result.first_mismatch is not None
+    assert result.first_mismatch.startswith(f"write of {A + PAGE + 8:#x} by thread 0 in mm 0")
+    assert "Linux gave segv" in result.first_mismatch
+
+
+def test_a_fault_without_vma_gets_one_and_is_counted(script: Script) -> None:
+    script.fault(40)
+    result, _ = run(script.trace())
+    assert (result.mismatched, result.reconciled) == (0, {"vma": 1})
+
+
+def test_more_processes_than_spaces(script: Script) -> None:
+    script.fault(0)
+    for child in range(1, 7):
+        script.clone(child, child)
+    for page in range(4, 8):
+        for child in range(7):
+            script.fault(page, tid=child, mm=child)
+    result, _ = run(script.trace(), spaces=2)
+    assert (result.mismatched, result.reconciled) == (0, {})
+    assert result.evictions > 4
+
+
+def test_order_is_only_what_matters(script: Script) -> None:
+    """The plan: a fault waits for the change that made it possible, and the change that ends it waits for the fault; others are free."""
+    script.clone(1, 0, flags=0x10100)
+    script.call("mprotect", ("set", 0, 4, "r--p"), ("set", 4, 16), addr=f"{A:#x}", len=4 * PAGE, prot=1, ret=0)
+    script.fault(1, tid=1, res="segv")
+    script.fault(5, tid=1)
+    script.call("mprotect", ("set", 0, 16), addr=f"{A:#x}", len=4 * PAGE, prot=3, ret=0)
+    plan = make_plan(script.trace())
+    refused, free = plan.threads[1]
+    assert (refused.after, free.after) == (1, 0)
+    first, second = (operation for item in plan.threads[0] for operation in item.operations)
+    assert (first.ticket, second.ticket) == (1, 2)
+    assert (first.wait_for, second.wait_for) == ({}, {1: 0})
+
+
+def test_percentiles_are_measured_values() -> None:
+    values = np.arange(1, 1001)
+    assert Percentiles.of(values) == Percentiles(p50=500, p99=990, p999=999, max=1000)
+    assert Percentiles.of(np.array([], dtype=np.int64)) == Percentiles(p50=0, p99=0, p999=0, max=0)
+    assert Percentiles.of(np.array([7])) == Percentiles(p50=7, p99=7, p999=7, max=7)
