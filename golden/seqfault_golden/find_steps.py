@@ -5,7 +5,7 @@ observed values in this state, and otherwise makes the step's change. What a ste
 values that the words had in the step's window; so the same functions serve a checker (observed values) and an explorer (chosen values).
 """
 
-from .layout import Access, Outcome, VmaFlag
+from .layout import VPN_MASK, Access, Outcome, VmaFlag
 from .lookups import NO_TABLE_LEVEL, find_vma_since, read_record, walk, walk_ends_at, walk_outcome
 from .state import RETRIED, Fault, NotAllowed, Phase, State, bus_error, expect_phase, fail
 
@@ -128,7 +128,7 @@ def r5(state: State, fault: Fault, outcome: Outcome) -> None:
     verdicts = {record.start <= fault.vpn < record.end}
     if not (fault.classic or state.sequences.changed_at(fault.id) <= fault.record_since):
         first, last = (state.memory.values(fault.record + offset, fault.record_since) for offset in (0, 8))
-        verdicts = {start <= fault.vpn < end for start in first for end in last}
+        verdicts = {start & VPN_MASK <= fault.vpn < end & VPN_MASK for start in first for end in last}
     if (outcome != Outcome.BOUNDS) not in verdicts:
         raise NotAllowed(f"R5 outcome {outcome.name} for page {fault.vpn:#x} of {record.start:#x}..{record.end:#x}")
     if outcome == Outcome.BOUNDS:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
@@ -107,6 +108,9 @@ def _has_header(name: str) -> bool:
 def _make_flags(optimise: bool) -> str:
     # the two CFG_ settings repair a broken precompiled-header flag of the PyPI package's verilated.mk
     flags = "CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread"
+    # its python and compiler are names that a system need not have
+    tools = {"PYTHON3": sys.executable, "CXX": _compiler(), "LINK": _compiler()}
+    flags += "".join(f" {name}={value.replace(' ', chr(92) + ' ')}" for name, value in tools.items())
     return flags + (" OPT_FAST=-O2 OPT_SLOW=-O0" if optimise else " OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1")
 
 

@@ -6,11 +6,12 @@ from seqfault_golden import Checker, Outcome, Step
 
 from .fast_machine import FastMachine
 from .kernel import Kernel
+from .pin_machine import PinMachine
 
 __all__ = ["attach_checker"]
 
 
-def attach_checker(machine: FastMachine, kernel: Kernel, checker: Checker, aborts: Counter[str]) -> None:
+def attach_checker(machine: FastMachine | PinMachine, kernel: Kernel, checker: Checker, aborts: Counter[str]) -> None:
     """From now on `checker` sees everything in order; `aborts` counts the attempts that were undone, by reason.
 
     Call it when the kernel is made and has not started. The kernel's queues and rings come first in its memory: of these only the frames put

@@ -5,13 +5,14 @@ All bugs are in one model, so that one Verilator build serves all of them.
 
 from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import enum
-from seqfault_rtl import fault_commit
+
+from seqfault_rtl import fault_commit, fault_exit
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
 from seqfault_rtl.fault_context import AfterStep, ContextState
 from seqfault_rtl.fault_steps import FaultSteps
 from seqfault_rtl.fault_unit import FaultUnit
-from seqfault_rtl.messages import Step
+from seqfault_rtl.messages import FillRecord, Step
 
 __all__ = ["Plant", "PlantedEngine"]
 
@@ -31,7 +32,7 @@ class Plant(enum.Enum, shape=8):
     ZAP_WITHOUT_LOCK = 5
     """ZAP and PROTECT go on although a fault holds the table's lock"""
     FILL_AFTER_INVALIDATE = 6
-    """a walk that an invalidation hit fills the TLB"""
+    """the fill of a commit comes to the TLB late, after an invalidation"""
     FRAME_LOST = 7
     """an abort does not return its frame"""
     WRONG_RIGHTS = 8
@@ -55,8 +56,16 @@ def _recheck(m: Module, s: "FaultSteps") -> None:
         s.go(m, ContextState.COMMIT, AfterStep.WAIT)
 
 
+def _undo(m: Module, s: "FaultSteps") -> None:
+    """With FRAME_LOST the undo forgets the frame."""
+    fault_exit.undo(m, s)
+    assert isinstance(s, _PlantedSteps)
+    with m.If(s.plant == Plant.FRAME_LOST):
+        m.d.comb += [s.give_frame.eq(0), s.event.data.eq(0)]
+
+
 class _PlantedSteps(FaultSteps):
-    STEPS = {**FaultSteps.STEPS, ContextState.RECHECK: _recheck}
+    STEPS = {**FaultSteps.STEPS, ContextState.RECHECK: _recheck, ContextState.UNDO: _undo}
 
     def __init__(self, config: EngineConfig, plant: Signal) -> None:
         self.plant = plant
@@ -100,12 +109,20 @@ class PlantedEngine(Engine):
         unit = self.fault_unit
         broken_inputs = {
             Plant.ZAP_WITHOUT_LOCK: [self.command_unit.lock_busy.eq(0)],
-            Plant.FILL_AFTER_INVALIDATE: [self.translator.walk_response.payload.stale.eq(0)],
-            Plant.FRAME_LOST: [self.pool.give.eq(0)],
             Plant.MM_LOCK_IGNORED: [unit.mm_may_read.eq(1)],
             Plant.TLB_KEPT: [self.translator.invalidate.eq(0)],
         }
         for plant, statements in broken_inputs.items():
             with m.If(self.plant == plant):
                 m.d.comb += statements
+        self._fill_late(m)
         return m
+
+    def _fill_late(self, m: Module) -> None:
+        """The last commit's fill is done again in the cycle after an invalidation."""
+        port, record, late = Signal(8), Signal(FillRecord), Signal()
+        with m.If(self.fault_unit.fill):
+            m.d.sync += [port.eq(self.fault_unit.fill_port), record.eq(self.fault_unit.fill_record)]
+        m.d.sync += late.eq(self.command_unit.invalidate & (self.plant == Plant.FILL_AFTER_INVALIDATE))
+        with m.If(late):
+            m.d.comb += [self.translator.fill.eq(1), self.translator.fill_port.eq(port), self.translator.fill_record.eq(record)]

@@ -6,6 +6,8 @@ module seqfault_sim;
 
   bit clk = 0;
   bit rst = 1;
+  bit [2:0] reset_cycles = 4;
+  // cycles since reset, as the C++ host and all reports count them
   bit [63:0] cycle = 0;
   // toggles when Python is to look
   bit wake /*verilator public_flat_rd*/ = 0;
@@ -39,9 +41,10 @@ module seqfault_sim;
   always #5 clk = ~clk;
 
   always @(posedge clk) begin
-    cycle <= cycle + 1;
-    if (cycle == 4) rst <= 0;
+    if (reset_cycles == 0) rst <= 0;
+    else reset_cycles <= reset_cycles - 1;
     if (!rst) begin
+      cycle <= cycle + 1;
       if (seqfault_tick(to_host, following) != 0) wake <= ~wake;
       from_host <= following;
     end

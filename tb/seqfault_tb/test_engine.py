@@ -1,0 +1,30 @@
+"""The whole engine on its pins: the stress program with cocotbext-axi as memory, random back-pressure, the golden model checking every step."""
+
+import os
+from random import Random
+
+import cocotb
+from cocotb.handle import SimHandleBase
+
+from seqfault_rtl.config import PRESETS
+
+from .pin_machine import PinMachine
+from .stress import Stress, run_stress
+from .stress_job import checked_kernel
+
+
+@cocotb.test(timeout_time=2, timeout_unit="ms")
+async def faults_against_mutators(dut: SimHandleBase) -> None:
+    """No step differs, every fault ends, the bus rules are kept."""
+    config, policy = PRESETS["small"], os.environ["POLICY"]
+    rng = Random(int(os.environ["SEED"]))
+    machine = PinMachine(dut, ports=config.ports, tags=config.port_misses, rng=rng, pause=float(os.environ["PAUSE"]))
+    kernel, checker, aborts = checked_kernel(machine, config, policy)
+    await machine.start()
+    counts = await run_stress(kernel, rng, Stress(faults=60, faulters=4, mutators=1, regions=2))
+    checker.finish(machine.read64)
+    assert checker.first_difference is None, checker.first_difference
+    assert checker.agreed
+    machine.bus_checker.finish()
+    cocotb.log.info(f"{counts} aborts {dict(aborts)} steps {checker.steps_checked} cycles {machine.cycle}")
+    assert counts["software"] < counts["speculative"] + counts["retried"] + counts["classic"]

@@ -1,0 +1,76 @@
+"""Planted bugs in the RTL: for each missing safeguard the golden checker must name the step that it let through; without a bug it must agree."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seqfault.engine_model import HARNESS_TOP, build_engine
+from seqfault.simulator import run_model
+from seqfault_rtl.config import PRESETS
+from seqfault_tb import planted
+from seqfault_tb.harness_top import HarnessTop
+from seqfault_tb.planted import Plant, PlantedEngine
+
+SEEDS = range(1, 13)
+"""A race needs its moment: the first seed whose run shows the bug counts."""
+EXPECTED = {
+    Plant.NO_RECHECK: "passed although the sequence",
+    Plant.RECHECK_BEFORE_LOCK: "C3 passed although the sequence",
+    Plant.REREAD_RECORD: "R17 commits",
+    Plant.ODD_ACCEPTED: "R2 accepted the odd sequence",
+    Plant.ZAP_WITHOUT_LOCK: "which agent",
+    Plant.FILL_AFTER_INVALIDATE: "was no valid translation since the last INVALIDATE",
+    Plant.FRAME_LOST: "UNDO leaks frame",
+    Plant.WRONG_RIGHTS: "R17 commits",
+    Plant.MM_LOCK_IGNORED: "a reader takes the mm lock of space 0, which a writer holds",
+    Plant.RACED_IGNORED: "C4 passed although the entry",
+    Plant.TLB_KEPT: "was no valid translation since the last INVALIDATE",
+    Plant.ENDLESS_SPECULATION: "attempt 3 is speculative",
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Path:
+    config = PRESETS["small"]
+    return build_engine(config, top=HarnessTop(config, PlantedEngine(config)), key=Path(planted.__file__).read_text())
+
+
+def _stress(model: Path, folder: Path, plant: Plant, seed: int, policy: str = "spec", faults: int = 600) -> dict:
+    job, result = folder / "job.json", folder / "result.json"
+    job.write_text(json.dumps({
+        "preset": "small", "latency": 20, "plant": plant.value, "policy": policy, "seed": seed, "faults": faults, "result": str(result),
+    }))  # fmt: skip
+    run_model(model, HARNESS_TOP, "seqfault_tb.stress_job", environment={"SEQFAULT_JOB": str(job)}, seed=seed)
+    return json.loads(result.read_text())
+
+
+def test_every_plant_has_an_expectation() -> None:
+    assert set(EXPECTED) == set(Plant) - {Plant.NONE}
+
+
+@pytest.mark.parametrize("plant", EXPECTED, ids=lambda plant: plant.name.lower())
+def test_planted_bug_is_named(model: Path, tmp_path: Path, plant: Plant) -> None:
+    for seed in SEEDS:
+        result = _stress(model, tmp_path, plant, seed)
+        if result["difference"] is not None:
+            assert EXPECTED[plant] in result["difference"]
+            assert not result["agreed"]
+            return
+    pytest.fail(f"the checker accepted {plant.name} with all of {len(SEEDS)} seeds")
+
+
+@pytest.mark.parametrize("policy", ["spec", "vma-lock", "mm-lock"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_without_a_bug_it_agrees(model: Path, tmp_path: Path, policy: str, seed: int) -> None:
+    result = _stress(model, tmp_path, Plant.NONE, seed, policy)
+    assert result["difference"] is None
+    assert result["agreed"]
+    assert result["steps"] > 5000
+    counts = result["counts"]
+    if policy == "mm-lock":
+        assert counts["speculative"] == counts["retried"] == 0
+        assert counts["classic"] > 50
+    else:
+        assert counts["speculative"] > 50
+        assert result["aborts"]["odd"] > 0
