@@ -171,8 +171,9 @@ def software_write(state: State, address: int, value: int) -> None:
             if record is not None and not (space in state.mm_writers and state.sequences.writers(record.id)):
                 raise NotAllowed(f"software writes the leaf entry of page {vpn:#x} outside a section of VMA {record.id}, which covers it")
     state.memory.write(address, value, state.now)
+    if old != value:
+        state.frames.unmap(address)  # also in a table that was unlinked before software cleared it
     if place is not None:
-        state.frames.unmap(address)
         state.tables.entry_written(address, old, value)
 
 
