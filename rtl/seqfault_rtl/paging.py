@@ -100,4 +100,5 @@ class Pte(data.Struct):
     def translate(self, va: Value, level: Value) -> Value:
         """Physical address in bytes of `va` through this leaf of `level`. PADDR_BITS wide. [Priv 12.3.2, step 10]"""
         within = page_mask(level)
-        return Cat(va[:12], (self.ppn & ~within) | (va[12 : 12 + VPN_BITS] & within))[:PADDR_BITS]
+        low = (self.ppn[:VPN_BITS] & ~within) | (va[12 : 12 + VPN_BITS] & within)
+        return Cat(va[:12], low, self.ppn[VPN_BITS:])

@@ -41,14 +41,13 @@ class PortLookup(wiring.Component):
     invalidate: In(1)
     record: In(InvalidateRecord)
 
-    def __init__(self, config: EngineConfig, tlb: type[Tlb] = Tlb) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         self._config = config
-        self._tlb = tlb
         super().__init__()
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
         m = Module()
-        m.submodules.tlb = tlb = self._tlb(self._config)
+        m.submodules.tlb = tlb = Tlb(self._config)
         m.submodules.returned = returned = SyncFIFO(width=len(self.miss_answers.payload.as_value()), depth=self._config.port_misses)
         request, waiting = Signal(Request), Signal()
         allowed, may_answer, may_miss = Signal(), Signal(), Signal()

@@ -8,7 +8,6 @@ from .config import EngineConfig
 from .messages import Answer, FaultAnswer, FaultRequest, FillRecord, InvalidateRecord, Request, SpaceEntry, WalkRequest, WalkResponse
 from .miss_unit import MissUnit
 from .port_lookup import PortLookup
-from .tlb import Tlb
 
 __all__ = ["Translator"]
 
@@ -19,7 +18,6 @@ class Translator(wiring.Component):
     Parameters
     ----------
     config : parameters of the engine.
-    tlb : the TLB component of each port (tests plant broken ones).
 
     Members
     -------
@@ -31,9 +29,8 @@ class Translator(wiring.Component):
     invalidate, record : strobe of the command unit. A request taken in a later cycle is not answered from what it covers.
     """
 
-    def __init__(self, config: EngineConfig, tlb: type[Tlb] = Tlb) -> None:
+    def __init__(self, config: EngineConfig) -> None:
         self._config = config
-        self._tlb = tlb
         super().__init__(
             {
                 "requests": In(stream.Signature(Request)).array(config.ports),
@@ -61,7 +58,7 @@ class Translator(wiring.Component):
         wiring.connect(m, wiring.flipped(self.fault_answers), misses.fault_answers)
         m.d.comb += [self.space.eq(misses.space), misses.space_entry.eq(self.space_entry)]
         for index in range(self._config.ports):
-            m.submodules[f"port_{index}"] = port = PortLookup(self._config, self._tlb)
+            m.submodules[f"port_{index}"] = port = PortLookup(self._config)
             wiring.connect(m, wiring.flipped(self.requests[index]), port.requests)
             wiring.connect(m, port.answers, wiring.flipped(self.answers[index]))
             wiring.connect(m, port.misses, misses.misses[index])

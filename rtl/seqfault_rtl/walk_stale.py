@@ -23,7 +23,8 @@ class WalkStale(wiring.Component):
 
     Members
     -------
-    start, slot, space, vpn : strobe: a walk begins in this slot, with no read before the next cycle; its marks are cleared.
+    start, slot, space, vpn, doubtful : strobe: a walk begins in this slot, with no read before the next cycle; its marks are cleared, or
+        all set if its result must not be kept in any case.
     invalidate, record : strobe of the command unit.
     levels : per slot, the level of the entry read last.
     stale : per slot: an earlier invalidation (before this cycle) hit that entry.
@@ -37,6 +38,7 @@ class WalkStale(wiring.Component):
                 "slot": In(range(config.walks)),
                 "space": In(16),
                 "vpn": In(VPN_BITS),
+                "doubtful": In(1),
                 "invalidate": In(1),
                 "record": In(InvalidateRecord),
                 "levels": In(2).array(config.walks),
@@ -55,7 +57,7 @@ class WalkStale(wiring.Component):
             hit = self._levels_hit((vpn ^ record.vpn) & ~record.mask) | record.any_page.replicate(MAX_LEVELS)
             m.d.comb += self.stale[index].eq(marks.bit_select(self.levels[index], 1))
             with m.If(self.start & (self.slot == index)):
-                m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), marks.eq(0)]
+                m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), marks.eq(self.doubtful.replicate(MAX_LEVELS))]
             with m.Elif(self.invalidate):
                 m.d.sync += marks.eq(marks | Mux(in_space, hit, 0))
         return m

@@ -18,7 +18,7 @@ from amaranth.utils import ceil_log2
 
 from .config import PADDR_BITS, EngineConfig
 from .messages import InvalidateRecord, MemoryReadSignature, SpaceEntry, WalkOutcome, WalkRequest, WalkResponse
-from .paging import VPN_BITS, PagingMode, Pte, level_index
+from .paging import LEVEL_BITS, VPN_BITS, PagingMode, Pte, level_index
 from .round_robin import RoundRobin
 from .stream_merge import StreamMerge
 from .walk_stale import WalkStale
@@ -52,6 +52,7 @@ class Walker(wiring.Component):
     space, space_entry : combinational query of the space table, when a walk starts.
     invalidate, record : strobes. `stale` of a response tells of every earlier invalidation since the walk started that covers an entry at
         its level, and of any in the cycle itself, whatever it covers; so it can change while a response waits (nothing else does).
+        A walk of Sv39 for a page that is not canonical there is stale: the mode changed behind a client that had checked.
     active : slots in use, from the start until the response is taken.
 
     With memory latency L (request to response), an Sv39 walk to a 4 KiB leaf takes 3 * (L + 1) + 4 cycles from request to response.
@@ -216,11 +217,13 @@ class Walker(wiring.Component):
     def _watch(self, m: Module, start: Value, slot: Value, request: WalkRequest, levels: Array) -> Signal:
         """Stale marks by slot."""
         m.submodules.stale = watch = WalkStale(self._config)
+        sign = request.vpn[PagingMode.SV39.levels * LEVEL_BITS - 1 :]
         m.d.comb += [
             watch.start.eq(start),
             watch.slot.eq(slot),
             watch.space.eq(request.space),
             watch.vpn.eq(request.vpn),
+            watch.doubtful.eq((self.space_entry.mode == PagingMode.SV39) & sign.any() & ~sign.all()),
             watch.invalidate.eq(self.invalidate),
             watch.record.eq(self.record),
             *(watch.levels[index].eq(level) for index, level in enumerate(levels)),

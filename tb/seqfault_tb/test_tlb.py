@@ -86,9 +86,7 @@ class Bench:
             return
         if self.arriving:
             new = self.arriving
-            self.allowed = [
-                e for e in self.allowed if e.space != new.space or not same_superpage(e.vpn, new.vpn, max(e.level, new.level))
-            ]
+            self.allowed = [e for e in self.allowed if e.space != new.space or not same_superpage(e.vpn, new.vpn, max(e.level, new.level))]
             self.allowed.append(new)
             self.recent = new
         self.arriving = fill if fill and fill.pte & VALID_LEAF and fill.pte & 0xA and fill.space < SPACES else None

@@ -1,8 +1,8 @@
 """Tlb under cocotb, and planted bugs that its tests must find."""
 
 import pytest
-
 from amaranth import Mux, Signal
+
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.paging import page_mask
