@@ -158,10 +158,7 @@ async def install(kernel: "Kernel", mm: "AddressSpace", pages: Iterable[tuple[Vm
     replaced = []
     for vma, vpn, access in pages:
         word = table.read(vpn)
-        if make is not None:
-            new = make(vma, vpn, access, word)
-        else:
-            new = word if permits(word, access) else resolve(kernel.frames, vma, vpn, access, word)
+        new = make(vma, vpn, access, word) if make is not None else _resolved(kernel, vma, vpn, access, word)
         if new != word:
             table.write(vpn, new)
             if word:
@@ -175,3 +172,8 @@ async def install(kernel: "Kernel", mm: "AddressSpace", pages: Iterable[tuple[Vm
         if word >> 10 != new >> 10:
             kernel.frames.release(word)
     await kernel.fence(previous_reads=bool(replaced))
+
+
+def _resolved(kernel: "Kernel", vma: Vma, vpn: int, access: int, word: int) -> int:
+    """The entry after the fault; the same one if it permits the access already."""
+    return word if permits(word, access) else resolve(kernel.frames, vma, vpn, access, word)
