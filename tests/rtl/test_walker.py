@@ -68,8 +68,8 @@ class SharedDone(Walker):
     [
         (NeverStale, "tables_change"),
         (StaleByPage, "tables_change"),
-        (AcceptsMisaligned, "quiet_tables"),
-        (IgnoresReserved, "quiet_tables"),
+        (AcceptsMisaligned, "every_defect"),
+        (IgnoresReserved, "every_defect"),
         (SharedDone, "quiet_tables"),
     ],
 )
