@@ -57,6 +57,7 @@ class CommandFence(wiring.Component):
             self.write.response.ready.eq(1),
             event.first.eq(Step.FENCE),
             event.last.eq(Step.FENCE),
+            event.data.eq(word.pr),
             self.slot.event_valid.eq(go),
         ]
         with m.FSM():

@@ -10,6 +10,7 @@ from typing import Any
 
 import cocotb
 from cocotb.handle import SimHandleBase
+
 from seqfault_golden import Checker
 from seqfault_rtl.config import PRESETS
 from seqfault_tb.checked import attach_checker
@@ -19,9 +20,11 @@ from seqfault_tb.kernel import Kernel
 
 from .replay import OUTCOMES, ReplayResult, replay
 from .run import POLICIES
-from .trace import load_trace
+from .trace import Clone, Exec, Trace, load_trace
 
 PROGRESS_SECONDS = 0.25
+CLONE_THREAD = 0x10000
+"""Flag of clone: the child is a thread of the same process."""
 
 
 @cocotb.test()
@@ -57,11 +60,21 @@ async def _replay(dut: SimHandleBase, job: dict[str, Any]) -> dict[str, Any]:
     checker.finish(machine.read64)
     return {
         **_report(result, job, aborts),
-        "threads": len(trace.header.get("tids", [])) or 1,
+        **_population(trace),
         "cycles_per_s": round(result.cycles / seconds),
         "faults_per_s": round(result.total / seconds),
         "golden": {"steps_checked": checker.steps_checked, "agreed": checker.agreed, "first_difference": checker.first_difference},
     }
+
+
+def _population(trace: Trace) -> dict[str, int]:
+    """Threads, processes and address spaces that had a part in the replayed events."""
+    clones = [event for event in trace.events if isinstance(event, Clone)]
+    execs = [event for event in trace.events if isinstance(event, Exec)]
+    children = {clone.child_mm for clone in clones} | {trace.mm} | {execution.mm for execution in execs}
+    return {
+        "threads": 1 + len(clones), "processes": 1 + sum(not clone.flags & CLONE_THREAD for clone in clones), "address_spaces": len(children),
+    }  # fmt: skip
 
 
 class _Progress:

@@ -127,7 +127,7 @@ class CommandModel:
             return None
         if bits(word0, 10, 10):
             self.words[word1 << 2] = word0 >> 32
-        return [event("FENCE")]
+        return [event("FENCE", data=bits(word0, 12, 12))]
 
     def _named(self, word0: int, rights: bool = False) -> bool:
         fits = bits(word0, 12, 27) < self.spaces and not bits(word0, 10, 11) and not bits(word0, 31, 31)

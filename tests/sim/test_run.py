@@ -1,0 +1,78 @@
+"""`seqfault run` as a whole: the simulated engine, the checker, the report, the waveforms. One model each without waves, with VCD, with FST."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqfault.trace import DATA
+
+OUTCOMES = ("speculative", "retried", "classic", "software", "refused")
+FAULT_STEPS = ["R0", "R1-R2", "R3-R6", "R7", "R8-R9", "R10-R12", "R13", "R14-R15", "R16-R17", "R18"]
+
+
+def _seqfault(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "seqfault.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def _run_json(*arguments: str) -> dict:
+    result = _seqfault("run", *arguments, "--json", "-")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def _check(report: dict) -> None:
+    faults = report["faults"]
+    assert report["golden"]["agreed"]
+    assert report["golden"]["first_difference"] is None
+    assert report["golden"]["steps_checked"] > 10 * faults["speculative"]
+    assert sum(faults[outcome] for outcome in OUTCOMES) == faults["total"] > 0
+    assert sum(sum(row.values()) for row in report["by_kind"].values()) == faults["total"]
+
+
+def test_a_packaged_trace_in_all_formats_of_the_json() -> None:
+    report = _run_json("sqlite-mmap", "--limit", "500", "--preset", "small", "--latency", "20")
+    _check(report)
+    with gzip.open(DATA / "sqlite-mmap.jsonl.gz", "rt") as file:
+        events = [json.loads(line) for line in file][1:501]
+    assert report["events"] == 500
+    assert report["faults"]["total"] == sum(event["ev"] == "fault" for event in events)
+    assert report["faults"]["speculative"] > 100
+    keys = {"trace", "policy", "preset", "events", "cycles", "wall_s", "faults", "aborts", "commands", "latency_cycles", "linux_ns", "golden"}
+    assert keys <= report.keys()
+    assert 0 < report["latency_cycles"]["p50"] <= report["latency_cycles"]["p99"] <= report["latency_cycles"]["p999"] <= report["latency_cycles"]["max"]
+
+
+@pytest.mark.parametrize(("policy", "path"), [("vma-lock", "speculative"), ("mm-lock", "classic")])
+def test_policies(policy: str, path: str) -> None:
+    report = _run_json("sqlite-mmap", "--limit", "500", "--preset", "small", "--policy", policy)
+    _check(report)
+    others = {"speculative", "retried", "classic"} - {path}
+    assert report["faults"][path] > 50
+    assert all(report["faults"][other] == 0 for other in others)
+
+
+def test_latency_of_memory_shows_in_the_latency_of_faults() -> None:
+    fast = _run_json("sqlite-mmap", "--limit", "200", "--preset", "small", "--latency", "10")
+    slow = _run_json("sqlite-mmap", "--limit", "200", "--preset", "small", "--latency", "100")
+    walks = 8  # two walks of four levels
+    assert slow["latency_by_outcome"]["speculative"]["p50"] - fast["latency_by_outcome"]["speculative"]["p50"] >= walks * 90
+
+
+@pytest.mark.parametrize("suffix", ["vcd", "fst"])
+def test_waves_show_every_checked_step(tmp_path: Path, suffix: str) -> None:
+    wave = tmp_path / f"out.{suffix}"
+    report = _run_json("sqlite-mmap", "--limit", "120", "--preset", "small", "--waves", str(wave))
+    _check(report)
+    timeline = _seqfault("waves", str(wave))
+    assert timeline.returncode == 0, timeline.stderr
+    steps = re.findall(r"\bR\d+(?:-R\d+)?\b", timeline.stdout)
+    assert steps.count("R18") == sum(report["faults"][name] for name in ("speculative", "retried", "classic"))
+    position = timeline.stdout.index("R16-R17")
+    assert position < timeline.stdout.index("R18", position)
+    assert set(FAULT_STEPS) <= set(steps)
