@@ -105,9 +105,7 @@ class Answers:
         if pending is None:
             raise NotAllowed(f"R0 for tag {fault.tag} of port {fault.port}, which is not outstanding")
         if (*pending.page, pending.access, pending.flags) != (fault.space, fault.vpn, fault.access, fault.flags):
-            raise NotAllowed(
-                f"R0 names page {fault.vpn:#x} of space {fault.space}, the request is for {pending.va:#x} of space {pending.space}"
-            )
+            raise NotAllowed(f"R0 names page {fault.vpn:#x} of space {fault.space}, the request is for {pending.va:#x} of space {pending.space}")
         if pending.own is not None or (pending.running and fault.attempt == 0):
             raise NotAllowed("R0 begins a second fault of one request")
         pending.running = True

@@ -65,9 +65,7 @@ def r1(state: State, fault: Fault, outcome: Outcome, record: int, vma_id: int) -
 
 
 def _describe(found: list[tuple[Outcome, int, int]]) -> str:
-    return " or ".join(
-        f"record {record:#x} of VMA {vma_id}" if outcome == Outcome.OK else outcome.name for outcome, record, vma_id in found
-    )
+    return " or ".join(f"record {record:#x} of VMA {vma_id}" if outcome == Outcome.OK else outcome.name for outcome, record, vma_id in found)
 
 
 def r2(state: State, fault: Fault, outcome: Outcome, seq: int) -> None:
@@ -98,9 +96,7 @@ def r3(state: State, fault: Fault, outcome: Outcome, vma_flags: int) -> None:
     """ "type filter": "VMAs with ANON and none of SHARED, GROWSDOWN, UFFD, HUGE. Others are UNSUPPORTED"."""
     expect_phase(fault, Phase.R3)
     if not state.memory.held(fault.record + 16, vma_flags, fault.record_since):
-        raise NotAllowed(
-            f"R4 flags {vma_flags:#x} were not in the record (now {state.memory.read(fault.record + 16):#x}) under this sequence"
-        )
+        raise NotAllowed(f"R4 flags {vma_flags:#x} were not in the record (now {state.memory.read(fault.record + 16):#x}) under this sequence")
     served = bool(vma_flags & VmaFlag.ANON) and not vma_flags & _UNSERVED
     if served != (outcome != Outcome.UNSUPPORTED):
         raise NotAllowed(f"R3 outcome {outcome.name} for flags {vma_flags:#x}")
@@ -114,9 +110,7 @@ def r4(state: State, fault: Fault, page_prot: int) -> None:
     """ "snapshot vma_flags, vma_page_prot (single-copy-atomic reads, each field read once)"."""
     expect_phase(fault, Phase.R4)
     if not state.memory.held(fault.record + 24, page_prot, fault.record_since):
-        raise NotAllowed(
-            f"R4 page_prot {page_prot:#x} was not in the record (now {state.memory.read(fault.record + 24):#x}) under this sequence"
-        )
+        raise NotAllowed(f"R4 page_prot {page_prot:#x} was not in the record (now {state.memory.read(fault.record + 24):#x}) under this sequence")
     fault.page_prot = page_prot
     fault.phase = Phase.R5
 

@@ -105,6 +105,4 @@ def _within_rights(space: int, vpn: int, pte: int, record: Record) -> None:
         raise NotAllowed(f"page {vpn:#x} of space {space} is writable ({pte:#x}) in VMA {record.id}, which is not (I3)")
     excess = pte & ~record.page_prot & (PTE_R | PTE_W | PTE_X)
     if excess:
-        raise NotAllowed(
-            f"page {vpn:#x} of space {space} has rights ({pte:#x}) beyond page_prot {record.page_prot:#x} of VMA {record.id} (I3)"
-        )
+        raise NotAllowed(f"page {vpn:#x} of space {space} has rights ({pte:#x}) beyond page_prot {record.page_prot:#x} of VMA {record.id} (I3)")

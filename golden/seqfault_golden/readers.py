@@ -22,9 +22,7 @@ SHAPES: dict[tuple[int, int], frozenset[int]] = {
     (Step.R3, Step.R3): frozenset({Outcome.UNSUPPORTED}),
     (Step.R3, Step.R5): frozenset({Outcome.BOUNDS}),
     (Step.R3, Step.R6): frozenset({_OK, Outcome.ACCESS}),
-    (Step.R7, Step.R7): frozenset(
-        {_OK, Outcome.NO_TABLE, Outcome.HUGE, Outcome.BAD_TABLE, Outcome.PRESENT, Outcome.BUS_ERROR, Outcome.MAPPED}
-    ),
+    (Step.R7, Step.R7): frozenset({_OK, Outcome.NO_TABLE, Outcome.HUGE, Outcome.BAD_TABLE, Outcome.PRESENT, Outcome.BUS_ERROR, Outcome.MAPPED}),
     (Step.R8, Step.R8): frozenset({Outcome.CHANGED}),
     (Step.R8, Step.R9): frozenset({_OK, Outcome.POOL_EMPTY}),
     (Step.R10, Step.R11): frozenset({Outcome.CHANGED_C1}),

@@ -16,9 +16,7 @@ POLICIES = ("spec", "vma-lock", "mm-lock")
 LAST_ATTEMPT = 7
 """The attempt number has 3 bits: after this attempt any failure goes to software. [contract, R0]"""
 
-RETRIED = frozenset(
-    (Outcome.ODD, Outcome.CHANGED, Outcome.CHANGED_C1, Outcome.WALK_C2, Outcome.PTL_BUSY, Outcome.CHANGED_C3, Outcome.RACED)
-)
+RETRIED = frozenset((Outcome.ODD, Outcome.CHANGED, Outcome.CHANGED_C1, Outcome.WALK_C2, Outcome.PTL_BUSY, Outcome.CHANGED_C3, Outcome.RACED))
 """Outcomes after which another attempt is made. [contract, "Retried (a new attempt)"]"""
 
 

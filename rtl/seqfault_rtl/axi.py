@@ -68,11 +68,7 @@ class AxiSignature(wiring.Signature):
             "rid": In(id_bits), "rdata": In(AXI_DATA_BITS), "rresp": In(AxiResponse), "rlast": In(1), "rvalid": In(1), "rready": Out(1),
         }  # fmt: skip
         super().__init__(
-            _address_channel("aw", id_bits, address_bits)
-            | write_data
-            | write_response
-            | _address_channel("ar", id_bits, address_bits)
-            | read_data
+            _address_channel("aw", id_bits, address_bits) | write_data | write_response | _address_channel("ar", id_bits, address_bits) | read_data
         )
 
 

@@ -143,9 +143,7 @@ class AxiManager(wiring.Component):
         ]
 
     def _read_responses(self, m: Module) -> None:
-        source = stream.Signature(data.StructLayout({"id": AxiId(self.id_bits), "response": MemoryReadResponse})).create(
-            path=("read_data",)
-        )
+        source = stream.Signature(data.StructLayout({"id": AxiId(self.id_bits), "response": MemoryReadResponse})).create(path=("read_data",))
         item = source.payload
         m.d.comb += [
             source.valid.eq(self.axi.rvalid),
@@ -185,9 +183,7 @@ class AxiManager(wiring.Component):
         ]
 
     def _write_responses(self, m: Module) -> None:
-        source = stream.Signature(data.StructLayout({"id": AxiId(self.id_bits), "response": MemoryWriteResponse})).create(
-            path=("write_done",)
-        )
+        source = stream.Signature(data.StructLayout({"id": AxiId(self.id_bits), "response": MemoryWriteResponse})).create(path=("write_done",))
         item = source.payload
         m.d.comb += [
             source.valid.eq(self.axi.bvalid),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 from amaranth.utils import exact_log2
 
-__all__ = ["EngineConfig", "PRESETS"]
+__all__ = ["PRESETS", "EngineConfig"]
 
 PADDR_BITS = 56
 """Width of a physical address in bits: 44-bit PPN and 12-bit offset. [Priv 12.4]"""

@@ -25,8 +25,9 @@ class FaultTracking(wiring.Component):
     Members
     -------
     watch, agent, space, vpn : strobe: the walk of context `agent` for this page begins now; its two bits are cleared.
+    committed : strobe: the fault unit changed the leaf entry of the page `space`, `vpn`, visibly.
     invalidate, record : strobe of the command unit.
-    changed, changed_space, changed_vpn : strobe: a leaf entry in the line of this page was changed, visibly.
+    changed, changed_space, changed_vpn : strobe of the command unit, in any cycle: a leaf entry in the line of this page was changed, visibly.
     stale, raced : one bit per context.
     """
 
@@ -34,6 +35,7 @@ class FaultTracking(wiring.Component):
     agent: In(6)
     space: In(16)
     vpn: In(VPN_BITS)
+    committed: In(1)
     invalidate: In(1)
     record: In(InvalidateRecord)
     changed: In(1)
@@ -54,12 +56,14 @@ class FaultTracking(wiring.Component):
             vpn = Signal(VPN_BITS, name=f"vpn_{index}")
             in_space = record.any_space | (record.space == space)
             in_pages = record.any_page | (((record.vpn ^ vpn) & ~record.mask) == 0)
-            same_line = (self.changed_space == space) & (self.changed_vpn[LINE_PAGES_LOG2:] == vpn[LINE_PAGES_LOG2:])
+            line = vpn[LINE_PAGES_LOG2:]
+            in_changed = self.changed & (self.changed_space == space) & (self.changed_vpn[LINE_PAGES_LOG2:] == line)
+            in_committed = self.committed & (self.space == space) & (self.vpn[LINE_PAGES_LOG2:] == line)
             with m.If(self.watch & (self.agent == index)):
                 m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), self.stale[index].eq(0), self.raced[index].eq(0)]
             with m.Else():
                 with m.If(self.invalidate & in_space & in_pages):
                     m.d.sync += self.stale[index].eq(1)
-                with m.If(self.changed & same_line):
+                with m.If(in_changed | in_committed):
                     m.d.sync += self.raced[index].eq(1)
         return m

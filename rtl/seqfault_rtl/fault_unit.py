@@ -125,7 +125,7 @@ class FaultUnit(wiring.Component):
         ]
         self._store_contexts(m, steps, schedule, go)
         self._connect_mailboxes(m, steps, schedule)
-        self._connect_requests(m, steps, go)
+        self._connect_requests(m, steps, schedule, go)
         self._connect_state(m, steps, schedule, tracking, go)
         self._count(m, steps, go)
         return m
@@ -142,8 +142,7 @@ class FaultUnit(wiring.Component):
         request_write, request = self._memory(m, "requests", FaultRequest, schedule.agent)
         context_write, context = self._memory(m, "contexts", Context, schedule.agent)
         m.d.comb += [
-            self.faults.ready.eq(schedule.has_free),
-            schedule.take.eq(self.faults.valid & schedule.has_free),
+            schedule.take.eq(self.faults.valid & self.faults.ready),
             request_write.addr.eq(schedule.free_agent),
             request_write.data.eq(self.faults.payload),
             request_write.en.eq(schedule.take),
@@ -184,10 +183,10 @@ class FaultUnit(wiring.Component):
             steps.write_error.eq(written),
         ]
 
-    def _queue(self, m: Module, name: str, output: stream.Interface, push: object, payload: object) -> None:
-        """A request stream behind a queue with room for every context: a step never waits for a stream."""
+    def _queue(self, m: Module, name: str, output: stream.Interface, push: object, payload: object, depth: int | None = None) -> SyncFIFO:
+        """A stream behind a queue with room for every context: a step never waits for a stream."""
         width = len(output.p.as_value())
-        m.submodules[name] = fifo = SyncFIFO(width=width, depth=self._config.contexts)
+        m.submodules[name] = fifo = SyncFIFO(width=width, depth=depth or self._config.contexts)
         m.d.comb += [
             fifo.w_en.eq(push),
             fifo.w_data.eq(payload),
@@ -195,8 +194,9 @@ class FaultUnit(wiring.Component):
             output.p.eq(fifo.r_data),
             fifo.r_en.eq(output.ready),
         ]
+        return fifo
 
-    def _connect_requests(self, m: Module, steps: FaultSteps, go: Signal) -> None:
+    def _connect_requests(self, m: Module, steps: FaultSteps, schedule: ContextSchedule, go: Signal) -> None:
         request = steps.request
         find, walk = Signal(FindRequest), Signal(WalkRequest)
         write, page = Signal(MemoryWriteRequest), Signal(PageRequest)
@@ -215,7 +215,10 @@ class FaultUnit(wiring.Component):
         self._queue(m, "walks", self.walk_request, go & steps.walk, walk)
         self._queue(m, "writes", self.write.request, go & steps.write, write)
         self._queue(m, "handovers", self.page_request, go & steps.hand_over, page)
-        self._queue(m, "answers_out", self.answers, go & steps.answer, steps.answer_record)
+        # a context is free before its answer is taken: a new fault needs room for those of all contexts beside the answers that wait
+        contexts = self._config.contexts
+        answers = self._queue(m, "answers_out", self.answers, go & steps.answer, steps.answer_record, depth=2 * contexts)
+        m.d.comb += self.faults.ready.eq(schedule.has_free & (answers.level <= contexts))
 
     def _connect_state(self, m: Module, steps: FaultSteps, schedule: ContextSchedule, tracking: FaultTracking, go: Signal) -> None:
         """The on-chip state that the steps read and change, all in the slot's cycle."""
@@ -256,7 +259,8 @@ class FaultUnit(wiring.Component):
             tracking.vpn.eq(request.vpn),
             tracking.invalidate.eq(self.invalidate),
             tracking.record.eq(self.record),
-            tracking.changed.eq(self.changed | (go & steps.changed)),
+            tracking.committed.eq(go & steps.changed),
+            tracking.changed.eq(self.changed),
             tracking.changed_space.eq(self.changed_space),
             tracking.changed_vpn.eq(self.changed_vpn),
             steps.stale.eq(tracking.stale.bit_select(steps.agent, 1)),
@@ -267,8 +271,6 @@ class FaultUnit(wiring.Component):
             self.fill_record.vpn.eq(request.vpn),
             self.fill_record.pte.eq(steps.entry),
         ]
-        with m.If(go & steps.changed):
-            m.d.comb += [tracking.changed_space.eq(request.space), tracking.changed_vpn.eq(request.vpn)]
 
     def _count(self, m: Module, steps: FaultSteps, go: Signal) -> None:
         how = steps.answer_record.answer.how

@@ -7,10 +7,10 @@ from .config import PADDR_BITS
 from .paging import PPN_BITS, VPN_BITS, Access, PagingMode, Pte
 
 __all__ = [
-    "Answer", "AnswerStatus", "Event", "FaultAnswer", "FaultFlags", "FaultRequest", "FillRecord", "FindRequest", "FindResponse", "How", "InvalidateRecord", "MemoryReadRequest",
-    "MemoryReadResponse", "MemoryReadSignature", "MemoryWriteRequest", "MemoryWriteResponse", "MemoryWriteSignature",
-    "Outcome", "PageRequest", "PageRequestDone", "QueueSettings", "ReleasedRecord", "Request", "SpaceEntry", "Step", "StepPort", "VmaFields", "WalkOutcome",
-    "WalkRequest", "WalkResponse",
+    "Answer", "AnswerStatus", "Event", "FaultAnswer", "FaultFlags", "FaultRequest", "FillRecord", "FindRequest", "FindResponse", "How",
+    "InvalidateRecord", "MemoryReadRequest", "MemoryReadResponse", "MemoryReadSignature", "MemoryWriteRequest", "MemoryWriteResponse",
+    "MemoryWriteSignature", "Outcome", "PageRequest", "PageRequestDone", "QueueSettings", "ReleasedRecord", "Request", "SpaceEntry", "Step",
+    "StepPort", "VmaFields", "WalkOutcome", "WalkRequest", "WalkResponse",
 ]  # fmt: skip
 
 
@@ -239,7 +239,10 @@ class FillRecord(data.Struct):
 
 
 class InvalidateRecord(data.Struct):
-    """What IOTINVAL.VMA invalidates: `any_space`, else the non-global entries of `space`; `any_page`, else the pages whose VPN equals `vpn` outside `mask` (a superpage: that share a page with them)."""
+    """What IOTINVAL.VMA invalidates: `any_space`, else the non-global entries of `space`; `any_page`, else pages whose VPN equals `vpn` outside `mask`.
+
+    A superpage is hit when it shares a page with them.
+    """
 
     any_space: 1
     space: 16

@@ -91,9 +91,7 @@ def _dotted(text: str) -> str:
 def _python() -> Tool:
     version = sys.version.split()[0]
     state = "found" if sys.version_info[:2] >= MINIMUM_PYTHON else "too old"
-    return Tool(
-        name="Python", state=state, needed=True, version=version, place=sys.executable, use="runs everything", get="Python 3.11 or newer"
-    )
+    return Tool(name="Python", state=state, needed=True, version=version, place=sys.executable, use="runs everything", get="Python 3.11 or newer")
 
 
 def _compiler() -> Tool:
@@ -115,9 +113,7 @@ def _program(name: str, *, use: str, package: str) -> Tool:
     if place is None:
         return Tool(name=name, state="missing", needed=True, use=use, get=f"apt install {package}")
     _status, text = _output([place, "--version"])
-    return Tool(
-        name=name, state="found", needed=True, version=_dotted(text.split("\n")[0]), place=place, use=use, get=f"apt install {package}"
-    )
+    return Tool(name=name, state="found", needed=True, version=_dotted(text.split("\n")[0]), place=place, use=use, get=f"apt install {package}")
 
 
 def _verilator_version(program: str, *, packaged: bool) -> str:
@@ -185,9 +181,7 @@ def _package(name: str, *, use: str, needed: bool = True, extra: str = "") -> To
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return Tool(name=name, state="missing", needed=needed, use=use, get=f"pip install {extra or name}")
-    return Tool(
-        name=name, state="found", needed=needed, version=version, place="Python package", use=use, get=f"pip install {extra or name}"
-    )
+    return Tool(name=name, state="found", needed=needed, version=version, place="Python package", use=use, get=f"pip install {extra or name}")
 
 
 def _header(name: str, *, use: str, package: str) -> Tool:

@@ -97,10 +97,10 @@ def _report(result: ReplayResult, job: dict[str, Any], aborts: Counter[str]) -> 
         by_kind[kind][OUTCOMES[outcome]] += 1
     latency, linux = result.latency(), result.linux_ns()
     by_outcome = {}
-    for index, outcome in enumerate(OUTCOMES):
+    for index, name in enumerate(OUTCOMES):
         count = sum(1 for record in result.recorded if record[1] == index)
-        part = result.latency(outcome=outcome)
-        by_outcome[outcome] = {"count": count, "p50": part.p50, "p99": part.p99, "p999": part.p999, "max": part.max}
+        part = result.latency(outcome=name)
+        by_outcome[name] = {"count": count, "p50": part.p50, "p99": part.p99, "p999": part.p999, "max": part.max}
     return {
         "policy": job["policy"], "preset": job["preset"], "events": result.events, "cycles": result.cycles,
         "faults": {"total": result.total, **result.faults},

@@ -64,10 +64,7 @@ class Plan:
 
 def layout_of(maps: list[Map]) -> list[LayoutChange]:
     """`set` changes that build this layout."""
-    return [
-        LayoutChange(op="set", start=m.start >> PAGE, end=m.end >> PAGE, perm=m.perm, pgoff=m.pgoff, kind=m.kind, file=m.source)
-        for m in maps
-    ]
+    return [LayoutChange(op="set", start=m.start >> PAGE, end=m.end >> PAGE, perm=m.perm, pgoff=m.pgoff, kind=m.kind, file=m.source) for m in maps]
 
 
 def _change_of(line: VmaLine) -> LayoutChange:

@@ -170,9 +170,7 @@ def _heading(result: Mapping[str, Any]) -> Text:
         (result.get("address_spaces"), "address space"),
     ]
     plural = {"process": "processes"}
-    what = ", ".join(
-        f"{_number(count)} {name if count == 1 else plural.get(name, name + 's')}" for count, name in counted if count is not None
-    )
+    what = ", ".join(f"{_number(count)} {name if count == 1 else plural.get(name, name + 's')}" for count, name in counted if count is not None)
     return Text.assemble((str(result["trace"]), "bold"), f": {what}; policy {result['policy']}, preset {result['preset']}")
 
 

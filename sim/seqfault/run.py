@@ -64,10 +64,12 @@ def run_trace(
     folder = build_engine(config, trace=trace_format)
     with tempfile.TemporaryDirectory(prefix="seqfault-run-") as scratch:
         job, result, done = (Path(scratch) / name for name in ("job.json", "result.json", "progress"))
-        job.write_text(json.dumps({
-            "trace": str(Path(trace).resolve()) if Path(trace).is_file() else trace, "limit": limit, "policy": policy, "preset": preset, "settings": dict(settings or {}), "seed": seed,
-            "latency": latency, "clock_mhz": clock_mhz, "result": str(result), "progress": str(done),
-        }))  # fmt: skip
+        description = {
+            "trace": str(Path(trace).resolve()) if Path(trace).is_file() else trace,
+            "limit": limit, "policy": policy, "preset": preset, "settings": dict(settings or {}), "seed": seed, "latency": latency,
+            "clock_mhz": clock_mhz, "result": str(result), "progress": str(done),
+        }  # fmt: skip
+        job.write_text(json.dumps(description))
         started = time.monotonic()
         _run_with_progress(folder, job, done, waves, seed, progress, len(loaded.events))
         if not result.exists():
@@ -78,17 +80,13 @@ def run_trace(
     return {"trace": loaded.name, **report, "wall_s": round(time.monotonic() - started, 3)}
 
 
-def _run_with_progress(
-    folder: Path, job: Path, done: Path, waves: Path | None, seed: int, progress: Progress | None, total: int
-) -> None:
+def _run_with_progress(folder: Path, job: Path, done: Path, waves: Path | None, seed: int, progress: Progress | None, total: int) -> None:
     """Run the simulation in a thread and pass on what it writes to the progress file."""
     failure: list[SimulationFailed] = []
 
     def simulate() -> None:
         try:
-            run_model(
-                folder, HARNESS_TOP, "seqfault.replay_job", waves=waves, seed=seed, environment={"SEQFAULT_JOB": os.fspath(job)}
-            )
+            run_model(folder, HARNESS_TOP, "seqfault.replay_job", waves=waves, seed=seed, environment={"SEQFAULT_JOB": os.fspath(job)})
         except SimulationFailed as error:
             failure.append(error)
 

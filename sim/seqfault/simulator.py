@@ -24,6 +24,9 @@ from .verilog_text import component_verilog
 
 __all__ = ["Model", "SimulationFailed", "build_model", "cache_folder", "run_block", "run_model", "verilator_program"]
 
+VERILATOR_ARGUMENTS = ("-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "--timescale", "1ns/1ps")
+"""Warnings do not stop a build: Amaranth's Verilog gives many that mean nothing (`seqfault verilog` is linted in a test of its own)."""
+
 
 class SimulationFailed(RuntimeError):
     """A simulation ended with failing tests, without any test, or not at all; the message has the failing tests' text."""
@@ -167,7 +170,7 @@ def build_model(model: Model) -> Path:
         try:
             runner.build(
                 sources=[source], hdl_toplevel=model.top, build_dir=work, waves=model.trace is not None, log_file=log,
-                build_args=["-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "--timescale", "1ns/1ps", f"-I{work}", "-CFLAGS", f"-I{work}", *model.arguments],
+                build_args=[*VERILATOR_ARGUMENTS, f"-I{work}", "-CFLAGS", f"-I{work}", *model.arguments],
             )  # fmt: skip
         except (subprocess.CalledProcessError, RuntimeError, SystemExit) as error:
             tail = log.read_text()[-3000:] if log.exists() else ""

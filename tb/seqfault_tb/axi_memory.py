@@ -79,8 +79,7 @@ class AxiChecker:
     def __init__(self, dut: Any, prefix: str) -> None:
         names = {"aw": ("id", "addr", "len", "size", "burst"), "w": ("data", "strb", "last"), "ar": ("id", "addr", "len", "size", "burst")}
         self._channels = {
-            channel: {name: getattr(dut, f"{prefix}__{channel}{name}") for name in (*fields, "valid", "ready")}
-            for channel, fields in names.items()
+            channel: {name: getattr(dut, f"{prefix}__{channel}{name}") for name in (*fields, "valid", "ready")} for channel, fields in names.items()
         }
         self._held: dict[str, dict[str, int]] = {}
         self.addresses = 0

@@ -35,9 +35,7 @@ class FakeMachine(Machine):
     locked : spaces under MM.LOCK. readers : classic faults per space. moved : a queue index has moved since `wait` began.
     """
 
-    def __init__(
-        self, *, ports: int = 4, tags: int = 8, spaces: int = 64, latency: int = 40, max_retries: int = 3, strict: bool = False
-    ) -> None:
+    def __init__(self, *, ports: int = 4, tags: int = 8, spaces: int = 64, latency: int = 40, max_retries: int = 3, strict: bool = False) -> None:
         self.ports, self.tags = ports, tags
         self.memory: dict[int, int] = {}
         self.tables = [0] * spaces

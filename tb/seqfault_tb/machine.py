@@ -78,7 +78,9 @@ class Machine(ABC):
 
     @abstractmethod
     async def wait(self, cycles: int | None = None) -> list[Answer]:
-        """Run until something happened and return the answers that arrived, in order: an answer, a change of any queue pointer, or `cycles` cycles gone by.
+        """Run until something happened and return the answers that arrived, in order.
+
+        Something is: an answer, a change of any queue pointer, or `cycles` cycles gone by.
 
         Raises `HangError` (of this package's `errors`) after the machine's watchdog, with what is outstanding.
         """

@@ -178,9 +178,7 @@ class Bench:
         else:
             page = vpn ^ (rng.getrandbits(36) & low)
             self.strike = Invalidation(space=None if end.pte & G else space, vpn=page, mask=rng.choice((0, 1, 7)))
-        leaf = (
-            V | rng.choice((R, R | W, R | X, X)) | rng.choice((0, G)) | U | A | rng.getrandbits(1) << 7 | (rng.getrandbits(44) & ~low) << 10
-        )
+        leaf = V | rng.choice((R, R | W, R | X, X)) | rng.choice((0, G)) | U | A | rng.getrandbits(1) << 7 | (rng.getrandbits(44) & ~low) << 10
         self.tables.words[end.address] = rng.choice((leaf, leaf, leaf, 0, None))
         self.changed = True
 

@@ -162,9 +162,7 @@ def test_memory_is_compared(stream, play, world):
     stream.served()
     address = world.entry_of(world.PAGE)
     assert play(stream).agreed
-    assert (
-        f"memory holds 0x0 at {address:#x} (space 1, level 0, page 0x12345), golden 0x2800d7" in play(stream, {address: 0}).first_difference
-    )
+    assert f"memory holds 0x0 at {address:#x} (space 1, level 0, page 0x12345), golden 0x2800d7" in play(stream, {address: 0}).first_difference
     assert "golden 0x13" in play(stream, {world.RECORD + 16: 0}).first_difference
 
 

@@ -55,9 +55,7 @@ def test_misrouted_responses_are_found() -> None:
         run(Misrouted(PRESETS["small"], readers=3, writers=2), 3, 2, "random_traffic")
 
 
-@pytest.mark.parametrize(
-    ("name", "planted", "testcase"), [("RoundRobin", Greedy, "full_rate_and_fair"), ("_pipe", leaky_pipe, "out_of_order")]
-)
+@pytest.mark.parametrize(("name", "planted", "testcase"), [("RoundRobin", Greedy, "full_rate_and_fair"), ("_pipe", leaky_pipe, "out_of_order")])
 def test_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch, name: str, planted: object, testcase: str) -> None:
     monkeypatch.setattr(seqfault_rtl.axi_manager, name, planted)
     with pytest.raises(SimulationFailed, match=testcase):

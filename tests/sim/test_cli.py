@@ -126,9 +126,7 @@ def test_json_to_a_file_beside_the_tables(fake_run: Callable, run_result: Result
     assert "golden model" in capfd.readouterr().out
 
 
-def test_a_disagreement_is_status_1_with_the_result_still_written(
-    fake_run: Callable, run_result: Result, capfd: Capture, tmp_path: Path
-) -> None:
+def test_a_disagreement_is_status_1_with_the_result_still_written(fake_run: Callable, run_result: Result, capfd: Capture, tmp_path: Path) -> None:
     golden = {"steps_checked": 5, "agreed": False, "first_difference": "cycle 9: R17 wrote 1"}
     fake_run(lambda trace, **options: run_result(golden=golden, mismatched=3))
     assert run_command(["run", "x", "--json", str(tmp_path / "r.json")]) == 1

@@ -131,9 +131,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pyt
 
 def test_the_buses_have_the_names_that_tools_look_for(small: Path) -> None:
     ports = ports_of((small / f"{TOP}.v").read_text())
-    assert {f"axi_{channel}{name}" for channel, names in AXI.items() for name in names} == {
-        port for port in ports if port.startswith("axi_")
-    }
+    assert {f"axi_{channel}{name}" for channel, names in AXI.items() for name in names} == {port for port in ports if port.startswith("axi_")}
     assert {f"registers_{channel}{name}" for channel, names in AXI_LITE.items() for name in names} == {
         port for port in ports if port.startswith("registers_")
     }

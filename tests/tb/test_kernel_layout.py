@@ -19,9 +19,7 @@ def random_changes(rng: Random, pages: int) -> list[LayoutChange]:
     for _ in range(rng.choice((1, 1, 2, 3))):
         start = rng.randrange(pages)
         end = rng.randrange(start, pages) + 1
-        changes.append(
-            LayoutChange(op=rng.choice(("set", "set", "clear", "prot")), start=start, end=end, perm=rng.choice(PERMS), pgoff=start)
-        )
+        changes.append(LayoutChange(op=rng.choice(("set", "set", "clear", "prot")), start=start, end=end, perm=rng.choice(PERMS), pgoff=start))
     return changes
 
 
@@ -69,9 +67,7 @@ def test_layout_and_tree_follow_random_changes(seed: int) -> None:
 def test_a_change_writes_few_nodes() -> None:
     """Cost is O(depth): one VMA among 2000 changes at most as many nodes as the tree is deep, plus splits."""
     machine, memory = FakeMachine(), MemoryMap()
-    vmas = [
-        Vma(start=10 * n, end=10 * n + 5, flags=3, pgoff=0, kind="anon", file=None, id=n + 1, record=0x1000 + 64 * n) for n in range(2000)
-    ]
+    vmas = [Vma(start=10 * n, end=10 * n + 5, flags=3, pgoff=0, kind="anon", file=None, id=n + 1, record=0x1000 + 64 * n) for n in range(2000)]
     tree = VmaTree(machine, memory)
     tree.replace(0, 1 << 40, vmas)
     before = len(machine.memory)
