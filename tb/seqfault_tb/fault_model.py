@@ -1,0 +1,159 @@
+"""What the fault unit and the commands share, in plain Python, and the check of every step against it.
+
+Written from docs/software-contract.md; the steps of one fault are in `fault_life.py`.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from seqfault_golden.layout import Outcome, Step
+
+from .fault_life import LOW_36, LOW_48, FaultLife, Steps
+
+__all__ = ["POLICIES", "FaultContext", "FaultModel", "show"]
+
+POLICIES = {"spec": 0, "vma-lock": 1, "mm-lock": 2}
+OUTPUTS = ("find_request", "walk_request", "write", "page_request", "answers")
+
+
+@dataclass
+class FaultContext:
+    """One fault: its request, the answers that came for it, and its snapshot.
+
+    `request` has the fields of `FaultRequest`; `inbox` the answers by kind; `trail` the steps so far; `last_step` the cycle of
+    its last step, at first that of its acceptance; `stale`, `raced` what happened to its page while `watching`.
+    """
+
+    agent: int
+    request: dict[str, int] = field(default_factory=dict)
+    accepted: int = 0
+    attempt: int = 0
+    classic: bool = False
+    holds_vma: bool = False
+    locked: bool = False
+    owned: bool = False
+    parked: bool = False
+    done: bool = False
+    watching: bool = False
+    stale: bool = False
+    raced: bool = False
+    id: int = 0
+    seq: int = 0
+    page_prot: int = 0
+    pte_addr: int = 0
+    frame: int = 0
+    mapped_pa: int = 0
+    last_step: int = 0
+    inbox: dict[str, Any] = field(default_factory=dict)
+    trail: list[str] = field(default_factory=list)
+
+    def take(self, kind: str) -> Any:
+        """The answer that this step needs; it must have arrived."""
+        assert kind in self.inbox, f"context {self.agent} steps before the answer of {kind}"
+        return self.inbox.pop(kind)
+
+
+class FaultModel:
+    """Sequence counters, locks, frames, and the faults under way.
+
+    Attributes
+    ----------
+    strobes : what the step just checked must do to other blocks in the same cycle (not named: 0).
+    outputs : requests and answers that must appear at the ports, in order.
+    pool, lost : free frames (PPNs), and those that nobody may use again.
+    answered : every fault with its answer. pinned : contexts inside an attempt.
+    """
+
+    def __init__(self, *, contexts: int, sequence_entries: int, max_retries: int, lock_rounds: int, patience: int) -> None:
+        self.contexts, self.entries, self.max_retries = contexts, sequence_entries, max_retries
+        self.lock_rounds, self.patience = lock_rounds, patience
+        self.policy, self.zero_frame, self.cycle = "spec", 0, 0
+        self.generation, self.writers, self.readers = ([0] * sequence_entries for _ in range(3))
+        self.locks: dict[int, int] = {}
+        self.mm_writer: set[int] = set()
+        self.mm_readers: dict[int, set[int]] = {}
+        self.mm_claim: int | None = None
+        self.vma_claim: int | None = None
+        self.pool: deque[int] = deque()
+        self.lost: list[int] = []
+        self.accepted: list[tuple[int, dict[str, int]]] = []
+        self.running: dict[int, tuple[FaultContext, Steps]] = {}
+        self.strobes: dict[str, Any] = {}
+        self.pinned: set[int] = set()
+        self.outputs: dict[str, deque[dict[str, Any]]] = {name: deque() for name in OUTPUTS}
+        self.answered: list[tuple[FaultContext, dict[str, int]]] = []
+
+    def sequence(self, vma_id: int) -> int:
+        """What readers see of this id's counter."""
+        entry = vma_id % self.entries
+        return (self.generation[entry] << 1 | (self.writers[entry] != 0)) & 0xFFFFFFFF
+
+    def may_read(self, space: int) -> bool:
+        """A reader may take the mm lock."""
+        return space not in self.mm_writer and self.mm_claim != space
+
+    def step(self, event: dict[str, int]) -> FaultContext:
+        """A context executes a step now: raises AssertionError unless the event is what the contract demands."""
+        agent = event["agent"]
+        assert agent < self.contexts, f"there is no context {agent}"
+        if agent not in self.running:
+            new = FaultContext(agent)
+            self.running[agent] = (new, FaultLife(self, new).run())
+        c, steps = self.running[agent]
+        if c.attempt == 0 and (not c.request or event["first"] == Step.R0):
+            self._match(c, event)
+        self.strobes = {}
+        expected = next(steps)
+        assert event == expected, f"context {agent} after {' '.join(c.trail)}:\n  is   {show(event)}\n  must {show(expected)}"
+        c.last_step = self.cycle
+        c.trail.append(show(event).split()[0])
+        if c.done:
+            left = [name for name in ("locked", "owned", "holds_vma", "classic") if getattr(c, name)]
+            assert not left, f"context {agent} ends, still {left}"
+            assert agent not in self.pinned
+            del self.running[agent]
+        return c
+
+    def _match(self, c: FaultContext, event: dict[str, int]) -> None:
+        """Which accepted fault is this? R0 names its requester, an MM_READ_LOCK before it only the page."""
+        if c.request:
+            self.accepted.append((c.accepted, c.request))
+        requester = (event["data"] >> 6 & 0xFF, event["data"] >> 14 & 0x1FF)
+        for index, (when, request) in enumerate(self.accepted):
+            same = (request["space"], request["vpn"] & LOW_48) == (event["space"], event["vpn"])
+            if same and (event["first"] != Step.R0 or (request["port"], request["tag"]) == requester):
+                c.accepted, c.request = self.accepted.pop(index)
+                c.last_step = c.last_step or when
+                return
+        raise AssertionError(f"an event of a fault that nobody asked for: {show(event)}")
+
+    def deliver(self, agent: int, kind: str, content: Any) -> None:
+        """An answer for a context arrives."""
+        assert agent in self.running, f"{kind} answer for context {agent}, which has no fault"
+        self.running[agent][0].inbox[kind] = content
+
+    def invalidate(self, *, space: int | None, vpn: int | None, mask: int) -> None:
+        """Software invalidates pages (None: all)."""
+        for c, _ in self.running.values():
+            if c.watching and space in (None, c.request["space"]) and (vpn is None or not (vpn ^ c.request["vpn"]) & ~mask & LOW_36):
+                c.stale = True
+
+    def changed(self, space: int, vpn: int) -> None:
+        """A leaf entry in this page's line of eight changed."""
+        for c, _ in self.running.values():
+            if c.watching and space == c.request["space"] and vpn >> 3 == (c.request["vpn"] & LOW_36) >> 3:
+                c.raced = True
+
+    def lock_freed(self) -> None:
+        """Somebody released a table's lock: the parked faults may go on."""
+        for c, _ in self.running.values():
+            c.parked = False
+
+
+def show(event: dict[str, int]) -> str:
+    """An event for people: steps, outcome, then the other fields."""
+    first, last, outcome = Step(event["first"]).name, Step(event["last"]).name, Outcome(event["outcome"]).name
+    steps = first if first == last else f"{first}-{last}"
+    rest = " ".join(f"{name}={value:#x}" for name, value in event.items() if name not in ("first", "last", "outcome"))
+    return f"{steps}{'' if outcome == 'OK' else '!' + outcome} {rest}"
