@@ -16,10 +16,10 @@ _TEMPLATE = 0x3FF
 def installed_pte(page_prot: int, frame: int, access: int) -> int:
     """The entry that a fault commits, "from the *snapshot* (never re-read the VMA)" [R17].
 
-    "The engine commits leaf entries with A=1 and, for a write fault, D=1"; a read fault maps the shared zero frame, so never writable.
+    "The engine commits leaf entries with A=1, and with D=1 for a write fault only"; a read fault maps the shared zero frame, so never writable.
     """
     pte = page_prot & _TEMPLATE | PTE_A | frame << 10
-    return pte | PTE_D if access == Access.STORE else pte & ~PTE_W
+    return pte | PTE_D if access == Access.STORE else pte & ~(PTE_W | PTE_D)
 
 
 def _same_sequence(state: State, fault: Fault, outcome: Outcome, seq: int, changed: Outcome, check: str) -> None:

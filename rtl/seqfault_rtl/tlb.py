@@ -122,7 +122,7 @@ class Tlb(wiring.Component):
         return struck
 
     def _match(self, m: Module, tags: list[data.View], valid: Signal, stored: Signal) -> Value:
-        """The entry that matches the last lookup, one-hot; one overwritten since does not count."""
+        """The entry that matches the last lookup, one-hot, if the address is one at all; one overwritten since does not count."""
         matched, canonical = Signal(len(tags)), Signal()
         record = self.lookup_record
         with m.If(self.lookup):
@@ -133,7 +133,8 @@ class Tlb(wiring.Component):
                 m.d.sync += matched[index].eq(0)
             with m.Elif(self.lookup):
                 m.d.sync += matched[index].eq((tag.space == record.space) & _same_page(tag, tag.vpn ^ record.vpn[:VPN_BITS]))
-        return matched & valid & canonical.replicate(len(tags))
+        m.d.comb += self.hit.eq((matched & valid).any() & canonical)
+        return matched & valid
 
     def _choose_victim(self, m: Module, valid: Signal, touched: Value) -> Signal:
         """Index of the entry that the next fill takes."""
@@ -155,7 +156,7 @@ class Tlb(wiring.Component):
         m.d.comb += [getattr(row, name).eq(getattr(held.pte, name)) for name in Leaf.KEPT]
         for bit in range(len(read.addr)):
             m.d.comb += read.addr[bit].eq(Cat(matched[index] for index in self._entries if index >> bit & 1).any())
-        m.d.comb += [self.hit.eq(matched.any()), self.pte.v.eq(self.hit), self.level.eq(read.data.level)]
+        m.d.comb += [self.pte.v.eq(self.hit), self.level.eq(read.data.level)]
         m.d.comb += [getattr(self.pte, name).eq(getattr(read.data, name)) for name in Leaf.KEPT]
 
 

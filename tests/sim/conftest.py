@@ -24,7 +24,7 @@ def make_run_result(**changes: Any) -> dict[str, Any]:
             "software": {"count": 960, "p50": 1600, "p99": 2900, "p999": 4200, "max": 12345},
         },
         "clock_mhz": 250.0, "cycles_per_s": 100_042, "faults_per_s": 206.3, "mismatched": 0, "threads": 1, "processes": 2,
-        "address_spaces": 1, "reconciled": {"frames": [5, 5], "page requests": {"register": 3, "memory": 3}, "drained": True},
+        "address_spaces": 1, "reconciled": {"mapped": 30, "unmapped": 2},
         **changes,
     }  # fmt: skip
 
