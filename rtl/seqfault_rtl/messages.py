@@ -239,7 +239,7 @@ class FillRecord(data.Struct):
 
 
 class InvalidateRecord(data.Struct):
-    """What IOTINVAL.VMA invalidates: all spaces (`any_space`) or the non-global entries of `space`; all pages (`any_page`) or those equal to `vpn` outside `mask`.
+    """What IOTINVAL.VMA invalidates: all spaces or the non-global entries of `space`; all pages or those equal to `vpn` outside `mask`.
 
     A superpage is hit when it shares a page with them.
     """

@@ -7,12 +7,13 @@ from amaranth.lib.wiring import In, Out
 from .messages import FaultAnswer, FaultRequest, Outcome, SpaceEntry
 from .miss_records import PAGE_OFFSET_BITS, Miss, PortRequest, compose_fault, compose_refusal
 from .paging import LEVEL_BITS, PagingMode
+from .space_stage import SpaceStage
 
 __all__ = ["MissSort"]
 
 
 class MissSort(wiring.Component):
-    """Sends each miss one of three ways, combinationally. The readers look at payloads in the cycle of their transfer only.
+    """Sends each miss one of three ways, one every two cycles. The readers look at payloads in the cycle of their transfer only.
 
     Members
     -------
@@ -33,16 +34,21 @@ class MissSort(wiring.Component):
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
         m = Module()
+        m.submodules.stage = stage = SpaceStage()
         miss, asked = self.miss, self.walk.payload
         bad_table, canonical = Signal(), Signal()
         m.d.comb += [
             asked.request.eq(miss.payload.request),
             asked.port.eq(self.port),
-            self.space.eq(asked.request.space),
+            stage.waiting.eq(miss.valid),
+            stage.wanted.eq(asked.request.space),
+            stage.passed.eq(miss.ready),
+            self.space.eq(stage.space),
+            stage.space_entry.eq(self.space_entry),
             *compose_fault(self.fault.payload, asked),
             *compose_refusal(self.refused.payload, asked, Mux(bad_table, Outcome.BAD_TABLE, Outcome.BOUNDS)),
         ]
-        with m.Switch(self.space_entry.mode):
+        with m.Switch(stage.entry.mode):
             for mode in (PagingMode.SV39, PagingMode.SV48):
                 with m.Case(mode):
                     sign = asked.request.va[PAGE_OFFSET_BITS + mode.levels * LEVEL_BITS - 1 :]
@@ -50,9 +56,12 @@ class MissSort(wiring.Component):
             with m.Default():
                 m.d.comb += bad_table.eq(1)
         with m.If(bad_table | ~canonical):
-            m.d.comb += [self.refused.valid.eq(miss.valid), miss.ready.eq(self.refused.ready)]
+            self._send(m, self.refused, stage)
         with m.Elif(miss.payload.denied):
-            m.d.comb += [self.fault.valid.eq(miss.valid), miss.ready.eq(self.fault.ready)]
+            self._send(m, self.fault, stage)
         with m.Else():
-            m.d.comb += [self.walk.valid.eq(miss.valid), miss.ready.eq(self.walk.ready)]
+            self._send(m, self.walk, stage)
         return m
+
+    def _send(self, m: Module, way: wiring.PureInterface, stage: SpaceStage) -> None:
+        m.d.comb += [way.valid.eq(stage.known), self.miss.ready.eq(stage.known & way.ready)]

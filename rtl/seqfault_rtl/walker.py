@@ -20,6 +20,7 @@ from .config import PADDR_BITS, EngineConfig
 from .messages import InvalidateRecord, MemoryReadSignature, SpaceEntry, WalkOutcome, WalkRequest, WalkResponse
 from .paging import LEVEL_BITS, VPN_BITS, PagingMode, Pte, level_index
 from .round_robin import RoundRobin
+from .space_stage import SpaceStage
 from .stream_merge import StreamMerge
 from .walk_stale import WalkStale
 
@@ -49,9 +50,10 @@ class Walker(wiring.Component):
     -------
     requests, responses : per client. A client that does not take its responses holds its slots only, not other clients' responses.
     memory : one 8-byte read per level; tag = slot; a response is taken at once.
-    space, space_entry : combinational query of the space table, when a walk starts.
+    space, space_entry : combinational query of the space table, in the cycle before a walk starts.
     invalidate, record : strobes. `stale` of a response tells of every earlier invalidation since the walk started that covers an entry at
-        its level, and of any in the cycle itself, whatever it covers; so it can change while a response waits (nothing else does).
+        its level, and of any in the cycle of the start or of the response, whatever it covers; so it can change while a response waits
+        (nothing else does).
         A walk of Sv39 for a page that is not canonical there is stale: the mode changed behind a client that had checked.
     active : slots in use, from the start until the response is taken.
 
@@ -85,20 +87,26 @@ class Walker(wiring.Component):
         request, slot = pending.payload.item, answer.payload.tag[: self._slot_bits]
         finished = Signal(self._slot_bits)  # the slot whose end is being read
 
-        top, bare = self._start_of_walk(m, request)
+        m.submodules.stage = stage = SpaceStage()
+        top, bare = self._start_of_walk(m, stage.entry)
         go_on, end = self._step(m, levels[slot])
         ended = answer.valid & ~go_on
         free, has_free = self._free_slot(m)
         start = Signal()
         m.d.comb += [
+            self.space.eq(stage.space),
+            stage.space_entry.eq(self.space_entry),
+            stage.waiting.eq(pending.valid),
+            stage.wanted.eq(request.space),
+            stage.passed.eq(start),
             answer.ready.eq(1),
-            pending.ready.eq(has_free & ~go_on & ~(bare & ended)),
+            pending.ready.eq(stage.known & has_free & ~go_on & ~(bare & ended)),
             start.eq(pending.valid & pending.ready),
         ]
         vpn = self._slot_memory(m, "vpns", VPN_BITS, start, free, request.vpn, slot)
         tag = self._slot_memory(m, "tags", len(request.tag), start, free, request.tag, finished)
 
-        table = Mux(go_on, end.pte.ppn, self.space_entry.root)
+        table = Mux(go_on, end.pte.ppn, stage.entry.root)
         level = Mux(go_on, levels[slot] - 1, top)[: len(top)]
         into = Mux(go_on, slot, free)
         address = Signal(PADDR_BITS)
@@ -123,7 +131,7 @@ class Walker(wiring.Component):
             result.pte.eq(entry_end.pte),
             result.pte_addr.eq(entry_address),
         ]
-        self._respond(m, held, finished, result, self._watch(m, start, free, request, levels))
+        self._respond(m, held, finished, result, self._watch(m, start, free, request, top, levels))
         with m.If(start):
             m.d.sync += self.active.bit_select(free, 1).eq(1)
         return m
@@ -132,11 +140,10 @@ class Walker(wiring.Component):
     def _slot_bits(self) -> int:
         return max(1, ceil_log2(self._config.walks))
 
-    def _start_of_walk(self, m: Module, request: WalkRequest) -> tuple[Signal, Signal]:
+    def _start_of_walk(self, m: Module, entry: SpaceEntry) -> tuple[Signal, Signal]:
         """The level of the first read (its table is the space's root), and whether the space has no table. [Priv 12.3.2, step 1]"""
         top, bare = Signal(2), Signal()
-        m.d.comb += self.space.eq(request.space)
-        with m.Switch(self.space_entry.mode):
+        with m.Switch(entry.mode):
             for mode in (PagingMode.SV39, PagingMode.SV48):
                 with m.Case(mode):
                     m.d.comb += top.eq(mode.levels - 1)
@@ -214,7 +221,7 @@ class Walker(wiring.Component):
                 m.d.comb += finished.eq(queue.r_data)
         return chosen
 
-    def _watch(self, m: Module, start: Value, slot: Value, request: WalkRequest, levels: Array) -> Signal:
+    def _watch(self, m: Module, start: Value, slot: Value, request: WalkRequest, top: Value, levels: Array) -> Signal:
         """Stale marks by slot."""
         m.submodules.stale = watch = WalkStale(self._config)
         sign = request.vpn[PagingMode.SV39.levels * LEVEL_BITS - 1 :]
@@ -223,7 +230,7 @@ class Walker(wiring.Component):
             watch.slot.eq(slot),
             watch.space.eq(request.space),
             watch.vpn.eq(request.vpn),
-            watch.doubtful.eq((self.space_entry.mode == PagingMode.SV39) & sign.any() & ~sign.all()),
+            watch.doubtful.eq(self.invalidate | ((top == PagingMode.SV39.levels - 1) & sign.any() & ~sign.all())),
             watch.invalidate.eq(self.invalidate),
             watch.record.eq(self.record),
             *(watch.levels[index].eq(level) for index, level in enumerate(levels)),

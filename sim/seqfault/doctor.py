@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import find_libpython
 from rich import box
 from rich.table import Table
 
@@ -106,6 +107,14 @@ def _compiler() -> Tool:
                 use="compiles the model", get=get,
             )  # fmt: skip
     return Tool(name="C++ compiler", state="missing", needed=True, use="compiles the model", get=get)
+
+
+def _python_library() -> Tool:
+    """The simulator embeds Python, so it needs Python as a shared library."""
+    place = find_libpython.find_libpython()
+    state = "found" if place else "missing"
+    get = "a Python with a shared library (apt install libpython3-dev; pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared)"
+    return Tool(name="libpython", state=state, needed=True, place=place or "", use="Python inside the simulator", get=get)
 
 
 def _program(name: str, *, use: str, package: str) -> Tool:
@@ -199,6 +208,7 @@ def _needed() -> Iterator[Tool]:
     yield _compiler()
     yield _program("ar", use="builds the model", package="binutils")
     yield _program("xargs", use="builds the model", package="findutils")
+    yield _python_library()
     yield _package("cocotb", use="drives the simulation")
     yield _package("cocotbext-axi", use="AXI in the block tests")
     yield _package("amaranth", use="the language of the RTL")

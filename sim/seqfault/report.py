@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["KINDS", "OUTCOME_NAMES", "failures", "holds", "progress_bar", "run_table"]
+__all__ = ["KINDS", "OUTCOME_NAMES", "failures", "progress_bar", "run_table"]
 
 KINDS = ("anon", "heap", "stack", "file_priv", "file_shared", "shm", "special", "none")
 """VMA kinds of a trace, in the order of the table."""

@@ -19,6 +19,7 @@ import cocotb_tools.config
 from amaranth.lib import wiring
 from cocotb_tools.runner import Verilator
 
+from .doctor import compiler_command
 from .errors import EnvironmentLacks
 from .verilog_text import component_verilog
 
@@ -97,12 +98,13 @@ def verilator_program() -> str:
 
 
 def _compiler() -> str:
-    return os.environ.get("CXX", "g++")
+    """The C++ compiler as the makefile gets it."""
+    return " ".join(compiler_command()) or "c++"
 
 
 def _version_of(program: str) -> str:
     try:
-        result = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run([*program.split(), "--version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:
         return "missing"
     return result.stdout.split("\n")[0]
@@ -110,7 +112,7 @@ def _version_of(program: str) -> str:
 
 def _has_header(name: str) -> bool:
     """The C++ compiler finds this header."""
-    command = [_compiler(), "-E", "-x", "c++", "-"]
+    command = [*compiler_command(), "-E", "-x", "c++", "-"]
     return subprocess.run(command, input=f"#include <{name}>", capture_output=True, text=True, check=False).returncode == 0
 
 

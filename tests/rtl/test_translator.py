@@ -36,8 +36,8 @@ def test_translator_over_axi() -> None:
 class NeverStale(Walker):
     """Invalidations do not reach walks in flight."""
 
-    def _watch(self, m, start, slot, request, levels):
-        super()._watch(m, start, slot, request, levels)
+    def _watch(self, m, start, slot, request, top, levels):
+        super()._watch(m, start, slot, request, top, levels)
         return Const(0, self._config.walks)
 
     def _respond(self, m, chosen, finished, result, stale):
@@ -74,9 +74,10 @@ class AnyAddress(MissSort):
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        va = self.miss.payload.request.va
-        with m.If((self.space_entry.mode == PagingMode.SV39) & (va[47:].all() | ~va[47:].any()) & ~self.miss.payload.denied):
-            m.d.comb += [self.refused.valid.eq(0), self.walk.valid.eq(self.miss.valid), self.miss.ready.eq(self.walk.ready)]
+        va, stage = self.miss.payload.request.va, m.submodules.stage
+        with m.If((stage.entry.mode == PagingMode.SV39) & (va[47:].all() | ~va[47:].any()) & ~self.miss.payload.denied):
+            m.d.comb += self.refused.valid.eq(0)
+            self._send(m, self.walk, stage)
         return m
 
 

@@ -24,16 +24,16 @@ def test_walker(config: EngineConfig) -> None:
 class NeverStale(Walker):
     """Invalidations do not reach walks in flight."""
 
-    def _watch(self, m, start, slot, request, levels):
-        super()._watch(m, start, slot, request, levels)
+    def _watch(self, m, start, slot, request, top, levels):
+        super()._watch(m, start, slot, request, top, levels)
         return Const(0, self._config.walks)
 
 
 class StaleByPage(Walker):
     """An invalidation of another page of the same superpage does not count."""
 
-    def _watch(self, m: Module, start, slot, request, levels):
-        return super()._watch(m, start, slot, request, [Const(0, 2) for _ in levels])
+    def _watch(self, m: Module, start, slot, request, top, levels):
+        return super()._watch(m, start, slot, request, top, [Const(0, 2) for _ in levels])
 
 
 class AcceptsMisaligned(Walker):
