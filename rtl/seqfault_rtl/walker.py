@@ -2,9 +2,10 @@
 
 A walk has a slot, and at most one read in flight, tagged with the slot:
 
-    requests --merge--> start --+
-                                +--> read queue --> memory --> step --+--> ended: done queue of the client --> responses
-                                +<------- next level -----------------+
+    requests --merge--> start --> first read --+
+                                               +--> memory --> step --+--> ended: done queue of the client --> responses
+                                   read queue --+                     |
+                                        +<------- next level ---------+
 
 Where a walk starts is `_start_of_walk`, and what it learns of upper entries passes through `_step`: a cache of upper entries goes there.
 """
@@ -92,7 +93,7 @@ class Walker(wiring.Component):
         go_on, end = self._step(m, levels[slot])
         ended = answer.valid & ~go_on
         free, has_free = self._free_slot(m)
-        start = Signal()
+        start, may_issue = Signal(), Signal()
         m.d.comb += [
             self.space.eq(stage.space),
             stage.space_entry.eq(self.space_entry),
@@ -100,23 +101,24 @@ class Walker(wiring.Component):
             stage.wanted.eq(request.space),
             stage.passed.eq(start),
             answer.ready.eq(1),
-            pending.ready.eq(stage.known & has_free & ~go_on & ~(bare & ended)),
+            # a walk that ends at once uses the ways of a response: it waits for a cycle without one
+            pending.ready.eq(stage.known & has_free & may_issue & ~(bare & answer.valid)),
             start.eq(pending.valid & pending.ready),
         ]
         vpn = self._slot_memory(m, "vpns", VPN_BITS, start, free, request.vpn, slot)
         tag = self._slot_memory(m, "tags", len(request.tag), start, free, request.tag, finished)
 
-        table = Mux(go_on, end.pte.ppn, stage.entry.root)
-        level = Mux(go_on, levels[slot] - 1, top)[: len(top)]
-        into = Mux(go_on, slot, free)
-        address = Signal(PADDR_BITS)
-        m.d.comb += address.eq(Cat(Const(0, PTE_ADDRESS_ZEROS), level_index(Mux(go_on, vpn, request.vpn), level), table))
-        self._queue_read(m, go_on | (start & ~bare), into, address)
-        entry_address = self._slot_memory(m, "addresses", PADDR_BITS, go_on | start, into, address, finished)
-        with m.If(go_on | start):
-            m.d.sync += levels[into].eq(level)
+        below = (levels[slot] - 1)[: len(top)]
+        first = _entry_address(stage.entry.root, request.vpn, top)
+        following = _entry_address(end.pte.ppn, vpn, below)
+        self._queue_reads(m, start & ~bare, Cat(first, free), may_issue, go_on, Cat(following, slot))
+        read = self.memory.request
+        issued = read.payload.tag[: self._slot_bits]
+        entry_address = self._slot_memory(m, "addresses", PADDR_BITS, read.valid, issued, read.payload.addr, finished)
+        with m.If(go_on):
+            m.d.sync += levels[slot].eq(below)
         with m.If(start):
-            m.d.sync += clients[free].eq(pending.payload.source)
+            m.d.sync += [levels[free].eq(top), clients[free].eq(pending.payload.source)]
 
         ending = ended | (start & bare)
         ended_slot = Mux(ended, slot, free)
@@ -184,18 +186,25 @@ class Walker(wiring.Component):
         m.d.comb += [port.en.eq(write), port.addr.eq(slot), port.data.eq(row), read.addr.eq(wanted)]
         return read.data
 
-    def _queue_read(self, m: Module, push: Value, slot: Value, address: Value) -> None:
-        """Reads to be issued. A walk has one at most, so there is always room."""
-        m.submodules.reads = reads = SyncFIFO(width=self._slot_bits + PADDR_BITS, depth=self._config.walks)
-        read = self.memory.request
+    def _queue_reads(self, m: Module, start: Value, first: Value, may_issue: Signal, go_on: Value, following: Value) -> None:
+        """Reads to be issued: those of walks under way (one per walk, so there is always room) before the first one of the next walk."""
+        m.submodules.reads = reads = SyncFIFO(width=len(following), depth=self._config.walks)
+        waiting, held, offered = Signal(), Signal(len(first)), Signal()
+        read, use_held = self.memory.request, Signal()
         m.d.comb += [
-            reads.w_en.eq(push),
-            reads.w_data.eq(Cat(address, slot)),
-            read.valid.eq(reads.r_rdy),
-            reads.r_en.eq(read.ready),
-            read.payload.addr.eq(reads.r_data[:PADDR_BITS]),
-            read.payload.tag.eq(reads.r_data[PADDR_BITS:]),
+            reads.w_en.eq(go_on),
+            reads.w_data.eq(following),
+            use_held.eq(offered | ~reads.r_rdy),
+            reads.r_en.eq(read.ready & ~use_held),
+            may_issue.eq(~waiting),
+            read.valid.eq(Mux(use_held, waiting, reads.r_rdy)),
+            Cat(read.payload.addr, read.payload.tag).eq(Mux(use_held, held, reads.r_data)),
         ]
+        m.d.sync += offered.eq(use_held & waiting & ~read.ready)  # what has been offered stays
+        with m.If(use_held & read.ready):
+            m.d.sync += waiting.eq(0)
+        with m.If(start):
+            m.d.sync += [waiting.eq(1), held.eq(first)]
 
     def _done_queues(self, m: Module, push: Value, slot: Value, client: Value) -> list[SyncFIFO]:
         """Per client, the slots whose walks have ended, in that order."""
@@ -246,3 +255,8 @@ class Walker(wiring.Component):
                 m.d.sync += [response.valid.eq(0), self.active.bit_select(slot, 1).eq(0)]
             with m.If(chosen[index]):
                 m.d.sync += [response.valid.eq(1), held.eq(result), slot.eq(finished)]
+
+
+def _entry_address(table: Value, vpn: Value, level: Value) -> Value:
+    """Byte address of the entry for `vpn` in the table at page number `table`. [Priv 12.3.2, step 2]"""
+    return Cat(Const(0, PTE_ADDRESS_ZEROS), level_index(vpn, level), table)
