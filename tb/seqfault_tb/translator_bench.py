@@ -41,7 +41,7 @@ def extend(vpn: int) -> int:
 class Pending:
     """A request on its way.
 
-    `verdicts`: what walks since its acceptance gave: (status, reason, pa), or PAGE_FAULT. `modes`: of its space in that time.
+    `verdicts`: what walks since its acceptance gave: (status, reason, pa), or PAGE_FAULT. `tables`: of its space in that time.
     `faulted`: the fault unit has it. `promised`: (status, how, reason, pa) as the fault unit answered.
     """
 
@@ -53,7 +53,7 @@ class Pending:
     tag: int = -1
     issued: int = 0
     verdicts: set = field(default_factory=set)
-    modes: set = field(default_factory=set)
+    tables: set = field(default_factory=set)
     faulted: bool = False
     promised: tuple | None = None
 
@@ -204,17 +204,24 @@ class Bench:
         return walk(self.tables.read, *self.spaces.get(space, (BARE, 0)), vpn)
 
     def verdicts(self, pending: Pending) -> set:
-        """What the request may be answered now. While the mode changes, the address may have been judged by one and walked by the other."""
-        mode = self.spaces.get(pending.space, (BARE, 0))[0]
-        pending.modes.add(mode)
+        """What the request may be answered now.
+
+        A walk that began in a table that its space had since the request may go on in it. While the mode changes, the address may have been
+        judged by one mode and walked by the other.
+        """
+        pending.tables.add(self.spaces.get(pending.space, (BARE, 0)))
+        changing = len({mode for mode, _ in pending.tables}) > 1
+        return set().union(*(self._verdicts_in(pending, mode, root, changing) for mode, root in pending.tables))
+
+    def _verdicts_in(self, pending: Pending, mode: int, root: int, changing: bool) -> set:
         if mode == BARE:
             return {(FAULT, BAD_TABLE, 0)}
         found = set()
         is_canonical = canonical(pending.va >> 12, LEVELS[mode])
         if not is_canonical:
             found.add((FAULT, BOUNDS, 0))
-        if is_canonical or len(pending.modes) > 1:
-            end = self.walk(pending.space, pending.va >> 12 & VPN_MASK)
+        if is_canonical or changing:
+            end = walk(self.tables.read, mode, root, pending.va >> 12 & VPN_MASK)
             if end.outcome == LEAF and permits(end.pte, pending.access):
                 found.add((OK, NO_REASON, physical(end.pte, end.level, pending.va)))
             else:

@@ -61,6 +61,7 @@ class SlowResult(Tlb):
         held = Signal(len(tags))
         m.d.comb += matched.eq(Mux(asked, now, held))
         m.d.sync += held.eq(matched)
+        m.d.comb += self.hit.eq(matched.any())
         return matched
 
 
