@@ -11,15 +11,12 @@ from typing import Any
 import cocotb
 from cocotb.handle import SimHandleBase
 
-from seqfault_golden import Checker
 from seqfault_rtl.config import PRESETS
-from seqfault_tb.checked import attach_checker
+from seqfault_tb.checked import checked_kernel
 from seqfault_tb.errors import HangError
 from seqfault_tb.fast_machine import FastMachine, start
-from seqfault_tb.kernel import Kernel
 
 from .replay import OUTCOMES, ReplayResult, replay
-from .run import POLICIES
 from .trace import Clone, Exec, Trace, load_trace
 
 PROGRESS_SECONDS = 0.25
@@ -45,14 +42,7 @@ async def _replay(dut: SimHandleBase, job: dict[str, Any]) -> dict[str, Any]:
     trace = load_trace(job["trace"], limit=job["limit"])
     machine = FastMachine(dut, ports=config.ports, tags=config.port_misses, latency=job["latency"])
     await start(dut)
-    machine.plant(job.get("plant", 0))
-    kernel = Kernel(machine, spaces=config.spaces, policy=POLICIES.index(job["policy"]))
-    checker = Checker(
-        max_retries=config.max_retries, sequence_entries=config.sequence_entries, policy=job["policy"], zero_frame=kernel.frames.zero,
-        spaces=config.spaces, contexts=config.contexts,
-    )  # fmt: skip
-    aborts: Counter[str] = Counter()
-    attach_checker(machine, kernel, checker, aborts)
+    kernel, checker, aborts = checked_kernel(machine, config, job["policy"])
     progress = _Progress(Path(job["progress"]))
     began = time.perf_counter()
     result = await replay(trace, kernel, machine, clock_mhz=job["clock_mhz"], on_progress=progress)

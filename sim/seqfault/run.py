@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seqfault_rtl.config import PRESETS, EngineConfig
+from seqfault_tb.machine import POLICIES
 
 from .doctor import require_simulation_tools
 from .engine_model import HARNESS_TOP, build_engine
@@ -21,9 +22,8 @@ from .errors import CheckFailed, UsageError
 from .simulator import SimulationFailed, run_model
 from .trace import load_trace
 
-__all__ = ["POLICIES", "configure", "run_trace"]
+__all__ = ["configure", "run_trace"]
 
-POLICIES = ("spec", "vma-lock", "mm-lock")
 Progress = Callable[[int, int], None]
 
 

@@ -3,12 +3,26 @@
 from collections import Counter
 
 from seqfault_golden import Checker, Outcome, Step
+from seqfault_rtl.config import EngineConfig
 
 from .fast_machine import FastMachine
 from .kernel import Kernel
+from .machine import POLICIES
 from .pin_machine import PinMachine
 
-__all__ = ["attach_checker"]
+__all__ = ["attach_checker", "checked_kernel"]
+
+
+def checked_kernel(machine: FastMachine | PinMachine, config: EngineConfig, policy: str) -> tuple[Kernel, Checker, Counter[str]]:
+    """A testbench kernel for this machine, the checker that watches both, and its count of aborted attempts by reason."""
+    kernel = Kernel(machine, spaces=config.spaces, policy=POLICIES.index(policy))
+    checker = Checker(
+        max_retries=config.max_retries, sequence_entries=config.sequence_entries, policy=policy, zero_frame=kernel.frames.zero,
+        spaces=config.spaces, contexts=config.contexts,
+    )  # fmt: skip
+    aborts: Counter[str] = Counter()
+    attach_checker(machine, kernel, checker, aborts)
+    return kernel, checker, aborts
 
 
 def attach_checker(machine: FastMachine | PinMachine, kernel: Kernel, checker: Checker, aborts: Counter[str]) -> None:

@@ -7,7 +7,10 @@ transactions through C++ beside the Verilated model (`seqfault run`).
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-__all__ = ["Answer", "Machine", "QueuePointers", "Request"]
+__all__ = ["POLICIES", "Answer", "Machine", "QueuePointers", "Request"]
+
+POLICIES = ("spec", "vma-lock", "mm-lock")
+"""Names of the policies, by their number in the register `control`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,35 +1,18 @@
-"""Cocotb tests that run the stress program: on the engine's pins (`test_engine`), or in the harness with one bug planted (`stress_harness`)."""
+"""The cocotb test that runs the stress program in the harness, with one bug planted or none."""
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 from random import Random
 
 import cocotb
 from cocotb.handle import SimHandleBase
 
-from seqfault_golden import Checker
-from seqfault_rtl.config import PRESETS, EngineConfig
+from seqfault_rtl.config import PRESETS
 
-from .checked import attach_checker
+from .checked import checked_kernel
 from .fast_machine import FastMachine, start
-from .kernel import Kernel
-from .pin_machine import PinMachine
 from .stress import Stress, run_stress
-
-POLICIES = ("spec", "vma-lock", "mm-lock")
-
-
-def checked_kernel(machine: FastMachine | PinMachine, config: EngineConfig, policy: str) -> tuple[Kernel, Checker, Counter[str]]:
-    kernel = Kernel(machine, spaces=config.spaces, policy=POLICIES.index(policy))
-    checker = Checker(
-        max_retries=config.max_retries, sequence_entries=config.sequence_entries, policy=policy, zero_frame=kernel.frames.zero,
-        spaces=config.spaces, contexts=config.contexts,
-    )  # fmt: skip
-    aborts: Counter[str] = Counter()
-    attach_checker(machine, kernel, checker, aborts)
-    return kernel, checker, aborts
 
 
 @cocotb.test()

@@ -8,9 +8,9 @@ from cocotb.handle import SimHandleBase
 
 from seqfault_rtl.config import PRESETS
 
+from .checked import checked_kernel
 from .pin_machine import PinMachine
 from .stress import Stress, run_stress
-from .stress_job import checked_kernel
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
