@@ -216,13 +216,16 @@ class Walker(wiring.Component):
         return queues
 
     def _take_done(self, m: Module, queues: list[SyncFIFO], finished: Signal) -> Signal:
-        """Choose the client whose next ended walk is read in this cycle; returns the choice, one-hot."""
+        """Choose the client whose next ended walk is read in this cycle; returns the choice, one-hot.
+
+        A client's register is filled only when empty: not to wait for its `ready`, which comes late, is worth every other cycle.
+        """
         m.submodules.turn = turn = RoundRobin(CLIENTS)
         chosen = Signal(CLIENTS)
         m.d.comb += turn.taken.eq(1)
         for index, (queue, response) in enumerate(zip(queues, self.responses, strict=True)):
             m.d.comb += [
-                turn.requests[index].eq(queue.r_rdy & (~response.valid | response.ready)),
+                turn.requests[index].eq(queue.r_rdy & ~response.valid),
                 chosen[index].eq(turn.valid & (turn.grant == index)),
                 queue.r_en.eq(chosen[index]),
             ]
