@@ -47,6 +47,15 @@ class Plant(enum.Enum, shape=8):
     """the mm lock is never taken"""
 
 
+def _lock(m: Module, s: "FaultSteps") -> None:
+    """With RECHECK_BEFORE_LOCK a lookup comes between the lock and C3, so that there is time for a change that C3 should see."""
+    fault_commit.lock(m, s)
+    assert isinstance(s, _PlantedSteps)
+    with m.If((s.plant == Plant.RECHECK_BEFORE_LOCK) & s.acquire_lock):
+        m.d.comb += s.find.eq(1)
+        s.go(m, ContextState.RECHECK, AfterStep.WAIT)
+
+
 def _recheck(m: Module, s: "FaultSteps") -> None:
     """C3, and with REREAD_RECORD another lookup before the commit."""
     fault_commit.recheck(m, s)
@@ -65,7 +74,7 @@ def _undo(m: Module, s: "FaultSteps") -> None:
 
 
 class _PlantedSteps(FaultSteps):
-    STEPS = {**FaultSteps.STEPS, ContextState.RECHECK: _recheck, ContextState.UNDO: _undo}
+    STEPS = {**FaultSteps.STEPS, ContextState.LOCK: _lock, ContextState.RECHECK: _recheck, ContextState.UNDO: _undo}
 
     def __init__(self, config: EngineConfig, plant: Signal) -> None:
         self.plant = plant
@@ -115,6 +124,9 @@ class PlantedEngine(Engine):
         for plant, statements in broken_inputs.items():
             with m.If(self.plant == plant):
                 m.d.comb += statements
+        with m.If((self.plant == Plant.RECHECK_BEFORE_LOCK) | (self.plant == Plant.REREAD_RECORD)):
+            # every lookup descends, for the length of a race; the stress program has space 0
+            m.d.comb += [self.finder.flush_space.eq(1), self.finder.flush_index.eq(0)]
         self._fill_late(m)
         return m
 
