@@ -1,8 +1,8 @@
 """One requester port: TLB lookup, hits answered at once, the rest to the miss unit, answers merged.
 
-    requests --> TLB --> register --> decide --+--> hits ------------+--> answers
-                                               +--> refused --> misses
-                                  miss answers --> returned ---------+
+    requests --> TLB --> decide --+--> hits ------------------------+--> answers
+                                  +--> refused --> misses           |
+                     miss answers ------------------> returned -----+
 
 A request is taken only when both queues behind the decision have room for it, so nothing waits on the outcome of a lookup (which comes late
 in its cycle).
@@ -21,14 +21,12 @@ from .tlb import LookupRecord, Tlb
 
 __all__ = ["PortLookup"]
 
-IN_LOOKUP = 2
-"""Requests between their acceptance and the queues: one in the TLB, one to be decided."""
 DECIDED_DEPTH = 4
-"""Room of each queue behind the decision: for those in lookup, one on its way out, and the next."""
+"""Room for decided requests: one in the lookup, and those whose place is given back a cycle late."""
 
 
 class PortLookup(wiring.Component):
-    """The front of one port. A request that hits is answered three cycles later, one a cycle.
+    """The front of one port. A request that hits is answered two cycles later, one a cycle.
 
     Requests enter in order. Those that miss are queued and passed on while less than `port_misses` are outstanding; hits go past them until
     the queue is full. Answers that come back for misses always find room (`port_misses` places), and go before hits: no port can block what
@@ -64,26 +62,19 @@ class PortLookup(wiring.Component):
         m.submodules.tlb = tlb = Tlb(self._config)
         m.submodules.hits = hits = SyncFIFO(width=len(self.answers.payload.as_value()), depth=DECIDED_DEPTH)
         m.submodules.refused = refused = SyncFIFO(width=len(self.misses.payload.as_value()), depth=DECIDED_DEPTH)
+        request, waiting, allowed, miss = Signal(Request), Signal(), Signal(), Signal(Miss)
         self._connect_tlb(m, tlb)
-        asked, looking = Signal(Request), Signal()
-        miss, waiting, pte, level = Signal(Miss), Signal(), Signal(Pte), Signal(2)
-        m.d.sync += [
-            looking.eq(self.requests.valid & self.requests.ready),
-            asked.eq(self.requests.payload),
-            waiting.eq(looking),
-            miss.request.eq(asked),
-            miss.denied.eq(tlb.hit),
-            pte.eq(tlb.pte),
-            level.eq(tlb.level),
-        ]
-        allowed = pte.permits(miss.request.access)
         m.d.comb += [
-            self.requests.ready.eq((hits.level < DECIDED_DEPTH - IN_LOOKUP) & (refused.level < DECIDED_DEPTH - IN_LOOKUP)),
+            self.requests.ready.eq((hits.level < DECIDED_DEPTH - 1) & (refused.level < DECIDED_DEPTH - 1)),
+            allowed.eq(tlb.hit & tlb.pte.permits(request.access)),
             hits.w_en.eq(waiting & allowed),
-            hits.w_data.eq(self._hit_answer(m, miss.request, pte, level)),
+            hits.w_data.eq(self._hit_answer(m, request, tlb.pte, tlb.level)),
+            miss.request.eq(request),
+            miss.denied.eq(tlb.hit),
             refused.w_en.eq(waiting & ~allowed),
             refused.w_data.eq(miss),
         ]
+        m.d.sync += [waiting.eq(self.requests.valid & self.requests.ready), request.eq(self.requests.payload)]
         returned = self._pass_misses(m, refused)
         self._merge_answers(m, hits, returned)
         return m

@@ -87,9 +87,7 @@ class Tlb(wiring.Component):
         struck = self._probe(m, tags, held)
         store = waiting & ~self.invalidate
         matched = self._match(m, tags, valid, stored)
-        filled = Signal(len(tags))  # `stored` a cycle late: counting it as used at once would be a long path
-        m.d.sync += filled.eq(stored)
-        victim = self._choose_victim(m, valid, matched | filled)
+        victim = self._choose_victim(m, valid, matched | stored)
         self._read_leaf(m, matched, store, victim, held)
         m.d.comb += stored.eq(Mux(store, 1 << victim, 0))
         with m.If(store | self.invalidate):

@@ -216,16 +216,13 @@ class Walker(wiring.Component):
         return queues
 
     def _take_done(self, m: Module, queues: list[SyncFIFO], finished: Signal) -> Signal:
-        """Choose the client whose next ended walk is read in this cycle; returns the choice, one-hot.
-
-        A client's register is filled only when empty: not to wait for its `ready`, which comes late, is worth every other cycle.
-        """
+        """Choose the client whose next ended walk is read in this cycle; returns the choice, one-hot."""
         m.submodules.turn = turn = RoundRobin(CLIENTS)
         chosen = Signal(CLIENTS)
         m.d.comb += turn.taken.eq(1)
         for index, (queue, response) in enumerate(zip(queues, self.responses, strict=True)):
             m.d.comb += [
-                turn.requests[index].eq(queue.r_rdy & ~response.valid),
+                turn.requests[index].eq(queue.r_rdy & (~response.valid | response.ready)),
                 chosen[index].eq(turn.valid & (turn.grant == index)),
                 queue.r_en.eq(chosen[index]),
             ]

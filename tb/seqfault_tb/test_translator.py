@@ -116,7 +116,7 @@ async def stuck_port(dut) -> None:
 
 @cocotb.test()
 async def hits_stream(dut) -> None:
-    """Hits are answered three cycles later, one a cycle."""
+    """Hits are answered two cycles later, one a cycle."""
     bench = bench_for(dut, 5, defects=0.0)
     await bench.start()
     bench.ready = [1.0] * PORTS
@@ -136,5 +136,5 @@ async def hits_stream(dut) -> None:
         bench.ask(0, 0, vpn << 12 | index, LOAD)
     before = bench.now
     await bench.drain()
-    assert bench.now - before <= count + 4, f"{count} hits took {bench.now - before} cycles"
-    assert set(bench.latencies[-count:]) == {3}, f"latencies of hits: {set(bench.latencies[-count:])}"
+    assert bench.now - before <= count + 3, f"{count} hits took {bench.now - before} cycles"
+    assert set(bench.latencies[-count:]) == {2}, f"latencies of hits: {set(bench.latencies[-count:])}"

@@ -54,10 +54,14 @@ class SlowResult(Tlb):
     """A result does not look at whether its entry is still valid, or still the same."""
 
     def _match(self, m, tags, valid, stored):
+        matched = Signal(len(tags))
         now = super()._match(m, tags, valid, stored)
-        asked, matched, held = Signal(), Signal(len(tags)), Signal(len(tags))
-        m.d.sync += [asked.eq(self.lookup), held.eq(matched)]
-        m.d.comb += [matched.eq(Mux(asked, now, held)), self.hit.eq(matched.any())]
+        asked = Signal()
+        m.d.sync += asked.eq(self.lookup)
+        held = Signal(len(tags))
+        m.d.comb += matched.eq(Mux(asked, now, held))
+        m.d.sync += held.eq(matched)
+        m.d.comb += self.hit.eq(matched.any())
         return matched
 
 
