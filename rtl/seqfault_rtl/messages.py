@@ -4,11 +4,12 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import PADDR_BITS
-from .paging import PPN_BITS, VPN_BITS, Access, PagingMode, Pte
+from .paging import PPN_BITS, VPN_BITS, Access, PageSize, PagingMode, Pte
 
 __all__ = [
     "Answer", "AnswerStatus", "Event", "FaultAnswer", "FaultFlags", "FaultRequest", "FillRecord", "FindRequest", "FindResponse", "How",
-    "InvalidateRecord", "MemoryReadRequest", "MemoryReadResponse", "MemoryReadSignature", "MemoryWriteRequest", "MemoryWriteResponse",
+    "InvalidateRecord", "MemoryReadRequest", "MemoryReadResponse", "MemoryReadSignature", "MemoryUpdateRequest",
+    "MemoryUpdateResponse", "MemoryUpdateSignature", "MemoryWriteRequest", "MemoryWriteResponse",
     "MemoryWriteSignature", "Outcome", "PageRequest", "PageRequestDone", "QueueSettings", "ReleasedRecord", "Request", "SpaceEntry", "Step",
     "StepPort", "VmaFields", "WalkOutcome", "WalkRequest", "WalkResponse",
 ]  # fmt: skip
@@ -65,6 +66,8 @@ class Outcome(enum.Enum, shape=5):
     BAD_TABLE = 21
     BAD_TREE = 22
     MAPPED = 23
+    NOT_VALID = 24
+    AD_CLEAR = 25
 
 
 class FaultFlags(data.Struct):
@@ -93,23 +96,34 @@ class How(enum.Enum, shape=3):
 
 
 class Request(data.Struct):
-    """A requester's translation request. `va` is the full 64-bit virtual address in bytes."""
+    """A requester's translation request. `va` is the full 64-bit virtual address in bytes.
+
+    `supervisor`: the access is made in S-mode, with these SUM and MXR of its status register; else in U-mode (MXR counts there too).
+    """
 
     va: 64
     space: 16
     access: Access
     flags: FaultFlags
     tag: 9
+    supervisor: 1
+    sum: 1
+    mxr: 1
 
 
 class Answer(data.Struct):
-    """The answer to the request with the same tag on the same port; `pa` in bytes, valid for OK."""
+    """The answer to the request with the same tag on the same port.
+
+    `pa` in bytes and `pbmt` (memory type, Svpbmt) are valid for OK, `exception` (a `Cause`) for FAULT; else they are 0.
+    """
 
     pa: PADDR_BITS
     tag: 9
     status: AnswerStatus
     how: How
     reason: Outcome
+    pbmt: 2
+    exception: 6
 
 
 class Event(data.Struct):
@@ -138,33 +152,49 @@ class StepPort(wiring.Signature):
 
 
 class MemoryReadRequest(data.Struct):
-    """Read `beats` + 1 consecutive 64-bit words from `addr` (8-byte aligned; the burst stays within 4 KiB)."""
+    """Read `beats` + 1 consecutive 64-bit words from `addr` (8-byte aligned; the burst stays within 4 KiB).
+
+    `exclusive`: watch this word for an exclusive write of the same client and tag; one word only. [AXI A7.2]
+    """
 
     addr: PADDR_BITS
     beats: 6
     tag: 6
+    exclusive: 1
 
 
 class MemoryReadResponse(data.Struct):
-    """One word of a burst, in order within the burst; bursts of different tags may interleave. `error`: the bus answered so."""
+    """One word of a burst, in order within the burst; bursts of different tags may interleave. `error`: the bus answered so.
+
+    `exclusive`: it answered EXOKAY.
+    """
 
     data: 64
     tag: 6
     last: 1
     error: 1
+    exclusive: 1
 
 
 class MemoryWriteRequest(data.Struct):
-    """Write one 64-bit word at `addr` (8-byte aligned)."""
+    """Write those bytes of one 64-bit word at `addr` (8-byte aligned) that `keep` does not name.
+
+    `exclusive`: only if nobody wrote there since the exclusive read of the same client and tag.
+    """
 
     addr: PADDR_BITS
     data: 64
+    keep: 8
     tag: 6
+    exclusive: 1
 
 
 class MemoryWriteResponse(data.Struct):
+    """`error`: the bus answered so. `exclusive`: it answered EXOKAY; an exclusive write without it did not happen."""
+
     tag: 6
     error: 1
+    exclusive: 1
 
 
 class MemoryReadSignature(wiring.Signature):
@@ -186,14 +216,49 @@ class MemoryWriteSignature(wiring.Signature):
         )
 
 
+class MemoryUpdateRequest(data.Struct):
+    """If the entry at `addr` (8-byte aligned; 4-byte with `narrow`) is `old`, make it `new`, atomically. `narrow`: 32 bits, the lower ones."""
+
+    addr: PADDR_BITS
+    old: 64
+    new: 64
+    narrow: 1
+
+
+class MemoryUpdateResponse(data.Struct):
+    """`swapped`: it was `old`, and is `new` now; else nothing was written. `error`: the bus answered so, or has no exclusive access there."""
+
+    swapped: 1
+    error: 1
+
+
+class MemoryUpdateSignature(wiring.Signature):
+    """A block's port for atomic updates; one at a time, and a response means that the update is visible."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "request": Out(stream.Signature(MemoryUpdateRequest)),
+                "response": In(stream.Signature(MemoryUpdateResponse)),
+            }
+        )
+
+
 # --- translation --------------------------------------------------------------------------------------------------
 
 
 class SpaceEntry(data.Struct):
-    """Where a space's page table and VMA tree are; BARE mode: the space is not in use."""
+    """Where a space's page table and VMA tree are; BARE mode: the space is not in use.
+
+    `adue`: A and D are set by hardware (Svadu), else their absence is a fault (Svade). `pbmte`, `napot`: Svpbmt and Svnapot are in use, else
+    their bits are reserved.
+    """
 
     mode: PagingMode
     root: PPN_BITS
+    adue: 1
+    pbmte: 1
+    napot: 1
     vmas: 64
 
 
@@ -204,14 +269,14 @@ class WalkOutcome(enum.Enum, shape=3):
     NONE = 1
     """V=0 at `level`."""
     MALFORMED = 2
-    """Reserved bits, W without R, a branch at level 0, a misaligned superpage."""
+    """Reserved bits or encodings, W without R, a branch at level 0, a misaligned superpage."""
     BUS_ERROR = 3
     NO_SPACE = 4
     """The space has no table."""
 
 
 class WalkRequest(data.Struct):
-    """Walk the tables of `space` for `vpn` (Sv39: the upper 9 bits are the sign, ignored here). `tag` comes back."""
+    """Walk the tables of `space` for `vpn` (bits above those of its mode are not looked at). `tag` comes back."""
 
     space: 16
     vpn: VPN_BITS
@@ -219,22 +284,28 @@ class WalkRequest(data.Struct):
 
 
 class WalkResponse(data.Struct):
-    """The end of a walk: the entry read last, its address, its level (0 = 4 KiB). `stale`: an invalidation hit this walk; do not fill from it."""
+    """The end of a walk: the entry read last, its address, its level (0: leaf table) and the size of a page there.
+
+    `stale`: an invalidation hit this walk; do not fill from it. `adue`: as in the space's entry. `sv32`: the entry has 4 bytes.
+    """
 
     tag: 6
     outcome: WalkOutcome
-    level: 2
+    level: 3
+    size: PageSize
+    adue: 1
+    sv32: 1
     pte: Pte
     pte_addr: PADDR_BITS
     stale: 1
 
 
 class FillRecord(data.Struct):
-    """A leaf for the TLB. `level` 0..2; `vpn` is that of the access."""
+    """A leaf for the TLB. `vpn` is that of the access."""
 
     space: 16
     vpn: VPN_BITS
-    level: 2
+    size: PageSize
     pte: Pte
 
 
@@ -262,7 +333,10 @@ class VmaFields(data.Struct):
 
 
 class FaultRequest(data.Struct):
-    """A page fault found by the Translator; `vpn` of the full address (52 bits, canonical), `offset` the address within the page."""
+    """A page fault found by the Translator; `vpn` of the full address (52 bits, canonical), `offset` the address within the page.
+
+    `reason`: what is wrong with the entry (NOT_VALID, BAD_TABLE, ACCESS, AD_CLEAR), for those who cannot repair it.
+    """
 
     vpn: 52
     offset: 12
@@ -271,6 +345,7 @@ class FaultRequest(data.Struct):
     flags: FaultFlags
     port: 8
     tag: 9
+    reason: Outcome
 
 
 class FaultAnswer(data.Struct):
