@@ -98,6 +98,16 @@ class EngineConfig:
         """Width of the page numbers of the deepest mode in bits."""
         return 9 * self.levels
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Names of the paging modes built."""
+        return ("SV32",) * self.sv32 + ("SV39", "SV48", "SV57")[: self.levels - 2]
+
+    @property
+    def walk_slots(self) -> int:
+        """Slots of the walker: one more for the walks of A/D updates, which others may wait for."""
+        return self.walks + self.svadu
+
     def with_settings(self, settings: dict[str, str]) -> "EngineConfig":
         """This configuration with `--set key=value` pairs applied.
 
@@ -123,8 +133,8 @@ class EngineConfig:
 PRESETS: dict[str, EngineConfig] = {
     "default": EngineConfig(),
     "small": EngineConfig(
-        ports=2, tlb_entries=8, port_misses=4, walks=4, levels=4, sv32=False, svadu=False, l2_sets=0, walk_cache=4, contexts=4, lookups=2, spaces=16, vma_cache=4, sequence_entries=64,
-        pool_frames=8, zap_chunk=8,
+        ports=2, tlb_entries=8, port_misses=4, walks=4, levels=4, sv32=False, svadu=False, l2_sets=0, walk_cache=4, contexts=4,
+        lookups=2, spaces=16, vma_cache=4, sequence_entries=64, pool_frames=8, zap_chunk=8,
     ),
     "core": EngineConfig(ports=2, tlb_entries=16, port_misses=4, walks=8, levels=3, sv32=False, svadu=False, l2_sets=0, walk_cache=8, spaces=16),
 }  # fmt: skip

@@ -1,12 +1,16 @@
 """What the miss path carries, and how its faults and answers are made of it."""
 
-from amaranth import Mux, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from .messages import Answer, AnswerStatus, FaultAnswer, FaultRequest, How, Outcome, Request
-from .paging import Access, Cause, Pte
+from .config import PADDR_BITS
+from .messages import Answer, AnswerStatus, FaultAnswer, FaultRequest, How, Outcome, Request, WalkOutcome, WalkResponse
+from .paging import Access, Cause, PageSize, Pte
 
-__all__ = ["PAGE_OFFSET_BITS", "Miss", "PortRequest", "compose_answer", "compose_fault", "compose_refusal", "exception_of", "refusal"]
+__all__ = [
+    "PAGE_OFFSET_BITS", "AdRequest", "Miss", "PortRequest", "Verdict", "compose_answer", "compose_fault", "compose_refusal", "exception_of",
+    "refusal", "walk_verdict",
+]  # fmt: skip
 
 PAGE_OFFSET_BITS = 12
 """Width of the offset in a 4 KiB page in bits."""
@@ -25,6 +29,58 @@ class PortRequest(data.Struct):
 
     request: Request
     port: 8
+
+
+class AdRequest(data.Struct):
+    """A leaf that permits the access but for A or D, in a space where hardware sets them; the fields as in `WalkResponse`.
+
+    `walk_first`: the leaf is the L2 TLB's, so its address is not known.
+    """
+
+    asked: PortRequest
+    pte: Pte
+    pte_addr: PADDR_BITS
+    sv32: 1
+    size: PageSize
+    stale: 1
+    walk_first: 1
+
+
+class Verdict(data.Struct):
+    """What the end of a walk means for a request: exactly one of these, and the reason of all but the first two.
+
+    `permitted`: OK. `needs_update`: OK once A and D are set. `refused`: FAULT, of no use to a fault unit. `faulted`: a page fault.
+    """
+
+    permitted: 1
+    needs_update: 1
+    refused: 1
+    faulted: 1
+    reason: Outcome
+
+
+def walk_verdict(m: Module, ended: WalkResponse, request: Request) -> Verdict:
+    """Decides, in one place for all walks. [Priv 12.3.2, steps 3 to 9]"""
+    verdict, why = Signal(Verdict), Signal(Outcome)
+    m.d.comb += why.eq(refusal(ended.pte, request))
+    with m.Switch(ended.outcome):
+        with m.Case(WalkOutcome.LEAF):
+            updates = (why == Outcome.AD_CLEAR) & ended.adue
+            m.d.comb += [
+                verdict.permitted.eq(why == Outcome.OK),
+                verdict.needs_update.eq(updates),
+                verdict.faulted.eq((why != Outcome.OK) & ~updates),
+                verdict.reason.eq(why),
+            ]
+        with m.Case(WalkOutcome.NONE):
+            m.d.comb += [verdict.faulted.eq(1), verdict.reason.eq(Outcome.NOT_VALID)]
+        with m.Case(WalkOutcome.BUS_ERROR):
+            m.d.comb += [verdict.refused.eq(1), verdict.reason.eq(Outcome.BUS_ERROR)]
+        with m.Case(WalkOutcome.NO_SPACE):
+            m.d.comb += [verdict.refused.eq(1), verdict.reason.eq(Outcome.BAD_TABLE)]
+        with m.Default():
+            m.d.comb += [verdict.faulted.eq(1), verdict.reason.eq(Outcome.BAD_TABLE)]
+    return verdict
 
 
 def refusal(pte: Pte, request: Request) -> Value:

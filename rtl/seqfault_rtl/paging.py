@@ -2,14 +2,14 @@
 
 from itertools import pairwise
 
-from amaranth import Cat, Const, Mux, Signal, Value
+from amaranth import Cat, Const, Mux, Value
 from amaranth.lib import data, enum
 
 from .config import PADDR_BITS
 
 __all__ = [
-    "LEVEL_BITS", "MAX_LEVELS", "PPN_BITS", "SV32_LEVEL_BITS", "VPN_BITS", "Access", "Cause", "PageSize", "PagingMode", "Pte", "level_index",
-    "page_mask",
+    "LEVEL_BITS", "MAX_LEVELS", "PPN_BITS", "SV32_LEVEL_BITS", "VPN_BITS", "Access", "Cause", "PageSize", "PagingMode", "Pte", "is_canonical",
+    "level_index", "page_mask",
 ]  # fmt: skip
 
 LEVEL_BITS = 9
@@ -79,6 +79,14 @@ class PagingMode(enum.Enum, shape=4):
     def levels(self) -> int:
         """Page-table levels of this mode (0 for BARE)."""
         return {"BARE": 0, "SV32": 2, "SV39": 3, "SV48": 4, "SV57": 5}[self.name]
+
+
+def is_canonical(page: Value, mode: PagingMode) -> Value:
+    """The upper bits of a page number repeat its highest translated bit; those of Sv32 are 0. [Priv 12.4.1]"""
+    if mode is PagingMode.SV32:
+        return ~page[2 * SV32_LEVEL_BITS :].any()
+    sign = page[mode.levels * LEVEL_BITS - 1 :]
+    return sign.all() | ~sign.any()
 
 
 class Cause(enum.Enum, shape=6):

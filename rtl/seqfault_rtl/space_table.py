@@ -1,6 +1,6 @@
 """Where the page table and the VMA tree of each space are. Written by commands, read combinationally. [contract: Spaces]"""
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from .config import EngineConfig
 from .messages import SpaceEntry
 from .paging import PPN_BITS, PagingMode
 
-__all__ = ["QUERIES", "Satp", "SpaceQuery", "SpaceTable"]
+__all__ = ["QUERIES", "Satp", "SpaceFeatures", "SpaceQuery", "SpaceTable"]
 
 QUERIES = 3
 """Read ports: 0 the walker, 1 the VMA finder, 2 the translator."""
@@ -23,11 +23,20 @@ class Satp(data.Struct):
     mode: 4
 
 
+class SpaceFeatures(data.Struct):
+    """Which extensions a space uses, as in `SpaceEntry`."""
+
+    adue: 1
+    pbmte: 1
+    napot: 1
+
+
 class Root(data.Struct):
-    """Mode and root table of a space."""
+    """Mode, root table and features of a space."""
 
     mode: PagingMode
     ppn: PPN_BITS
+    features: SpaceFeatures
 
 
 class SpaceQuery(wiring.Signature):
@@ -46,7 +55,8 @@ class SpaceTable(wiring.Component):
 
     Members
     -------
-    write_table : strobe: `write_data` (satp) becomes the page table of `write_space`. A MODE that is not built is kept as BARE.
+    write_table, write_features : strobe: `write_data` (satp) becomes the page table of `write_space`. A MODE that is not built is kept as BARE;
+        hardware update of A and D where it is not built is kept as fault.
     write_vmas : strobe: `write_data` (pointer word) becomes the root of its VMA tree.
     write_space, write_data : a space that is out of range is not written.
     queries : combinational reads; they see a write from the next cycle on. A space out of range, and one never written since reset, reads
@@ -54,6 +64,7 @@ class SpaceTable(wiring.Component):
     """
 
     write_table: In(1)
+    write_features: In(SpaceFeatures)
     write_vmas: In(1)
     write_space: In(16)
     write_data: In(64)
@@ -67,12 +78,20 @@ class SpaceTable(wiring.Component):
         m = Module()
         satp, root = Signal(Satp), Signal(Root)
         mode = Value.cast(satp.mode)
-        known = (mode == PagingMode.SV39.value) | (mode == PagingMode.SV48.value)
-        m.d.comb += [satp.eq(self.write_data), root.mode.eq(Mux(known, mode, PagingMode.BARE.value)), root.ppn.eq(satp.ppn)]
+        known = Cat(mode == PagingMode[name].value for name in self._config.modes).any()
+        m.d.comb += [
+            satp.eq(self.write_data),
+            root.mode.eq(Mux(known, mode, PagingMode.BARE.value)),
+            root.ppn.eq(satp.ppn),
+            root.features.eq(self.write_features),
+        ]
+        if not self._config.svadu:
+            m.d.comb += root.features.adue.eq(0)
         roots = self._column(m, "roots", Root, self.write_table, root)
         vmas = self._column(m, "vmas", 64, self.write_vmas, self.write_data)
         for query, table, tree in zip(self.queries, roots, vmas, strict=True):
             m.d.comb += [query.entry.mode.eq(table.mode), query.entry.root.eq(table.ppn), query.entry.vmas.eq(tree)]
+            m.d.comb += [getattr(query.entry, name).eq(getattr(table.features, name)) for name in ("adue", "pbmte", "napot")]
         return m
 
     def _column(self, m: Module, name: str, shape: object, write: Signal, row: Value) -> list[Signal]:

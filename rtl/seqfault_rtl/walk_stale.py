@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
 from .messages import InvalidateRecord
-from .paging import LEVEL_BITS, MAX_LEVELS, VPN_BITS
+from .paging import LEVEL_BITS, SV32_LEVEL_BITS, VPN_BITS
 
 __all__ = ["WalkStale"]
 
@@ -35,34 +35,36 @@ class WalkStale(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "slot": In(range(config.walks)),
+                "slot": In(range(config.walk_slots)),
                 "space": In(16),
                 "vpn": In(VPN_BITS),
                 "doubtful": In(1),
                 "invalidate": In(1),
                 "record": In(InvalidateRecord),
-                "levels": In(2).array(config.walks),
-                "stale": Out(config.walks),
+                "levels": In(3).array(config.walk_slots),
+                "stale": Out(config.walk_slots),
             }
         )
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
         m = Module()
         record = self.record
-        for index in range(self._config.walks):
+        for index in range(self._config.walk_slots):
             space = Signal(self._config.space_bits, name=f"space_{index}")
-            vpn = Signal(VPN_BITS, name=f"vpn_{index}")
-            marks = Signal(MAX_LEVELS, name=f"marks_{index}")
+            vpn = Signal(self._config.vpn_bits, name=f"vpn_{index}")
+            marks = Signal(self._config.levels, name=f"marks_{index}")
             in_space = record.any_space | (record.space == space)
-            hit = self._levels_hit((vpn ^ record.vpn) & ~record.mask) | record.any_page.replicate(MAX_LEVELS)
+            hit = self._levels_hit(((vpn ^ record.vpn) & ~record.mask)[: len(vpn)]) | record.any_page.replicate(len(marks))
             m.d.comb += self.stale[index].eq(marks.bit_select(self.levels[index], 1))
             with m.If(self.start & (self.slot == index)):
-                m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), marks.eq(self.doubtful.replicate(MAX_LEVELS))]
+                m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), marks.eq(self.doubtful.replicate(len(marks)))]
             with m.Elif(self.invalidate):
                 m.d.sync += marks.eq(marks | Mux(in_space, hit, 0))
         return m
 
-    @staticmethod
-    def _levels_hit(difference: Value) -> Value:
-        """Bit l: no difference in the page number of a page of level l."""
-        return ~Cat(difference[level * LEVEL_BITS :].any() for level in range(MAX_LEVELS))
+    def _levels_hit(self, difference: Value) -> Value:
+        """Bit l: no difference in the page number of a page of level l (with Sv32, of its superpages, which are larger than others')."""
+        lowest = [level * LEVEL_BITS for level in range(self._config.levels)]
+        if self._config.sv32:
+            lowest[1] = SV32_LEVEL_BITS
+        return ~Cat(difference[low:].any() for low in lowest)
