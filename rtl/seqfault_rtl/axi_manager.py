@@ -4,6 +4,9 @@ The ID is {client, tag}. One request a cycle is accepted in each direction, with
 one between the bus and its response. Requests of one client are issued in the order in which it made them; AXI orders only answers of
 equal IDs. A response waits until its client takes it, and so do the responses behind it: clients must take responses without waiting for
 others (see `MemoryReadSignature`). [AMBA AXI A3, A5]
+
+The two halves of an exclusive pair have one ID, so a block that makes them is the client of the same number in `reads` and `writes`, with
+one tag. It alone uses that ID, and begins a write after the answer to its read. [AXI A7.2]
 """
 
 from amaranth import Cat, Module, Signal, Value
@@ -33,7 +36,6 @@ AXI_CACHE_NORMAL = 0b0011
 """AxCACHE: normal, non-cacheable, bufferable. Software sees a write once it has been answered. [AXI A4.4]"""
 AXI_PROT_DATA = 0b000
 """AxPROT: unprivileged, secure, data access. [AXI A4.7]"""
-AXI_LOCK_NORMAL = 0
 
 
 class AxiId(data.StructLayout):
@@ -47,6 +49,11 @@ def _is_error(response: Value) -> Value:
     """RRESP or BRESP is SLVERR or DECERR."""
     code = Value.cast(response)
     return (code == AxiResponse.SLVERR.value) | (code == AxiResponse.DECERR.value)
+
+
+def _is_exclusive(response: Value) -> Value:
+    """RRESP or BRESP is EXOKAY."""
+    return Value.cast(response) == AxiResponse.EXOKAY.value
 
 
 def _pipe(m: Module, *, name: str, source: wiring.PureInterface) -> wiring.PureInterface:
@@ -94,10 +101,10 @@ class AxiManager(wiring.Component):
     -------
     reads : a client's `Out(MemoryReadSignature())` connects here; a request is one INCR burst of 8-byte beats, which the client keeps in
         4 KiB (the testbench's bus monitor checks it).
-    writes : a client's `Out(MemoryWriteSignature())` connects here; a request is one beat with all strobes.
+    writes : a client's `Out(MemoryWriteSignature())` connects here; a request is one beat, its strobes are those not in `keep`.
     axi : the bus; see `axi.py` for the names in Verilog. `id_bits` = 6 + log2 of the larger number of clients (at least 1), rounded up.
 
-    A response's `error` is set for SLVERR and DECERR.
+    A response's `error` is set for SLVERR and DECERR, its `exclusive` for EXOKAY.
     """
 
     def __init__(self, config: EngineConfig, *, readers: int, writers: int) -> None:
@@ -139,6 +146,7 @@ class AxiManager(wiring.Component):
             self.axi.arid.eq(Cat(request.tag, head.payload.client)),
             self.axi.araddr.eq(request.addr),
             self.axi.arlen.eq(request.beats),
+            self.axi.arlock.eq(request.exclusive),
             *self._constants("ar"),
         ]
 
@@ -153,6 +161,7 @@ class AxiManager(wiring.Component):
             item.response.tag.eq(item.id.tag),
             item.response.last.eq(self.axi.rlast),
             item.response.error.eq(_is_error(self.axi.rresp)),
+            item.response.exclusive.eq(_is_exclusive(self.axi.rresp)),
         ]
         self._route(m, _pipe(m, name="read_response", source=source), self.reads)
 
@@ -162,23 +171,25 @@ class AxiManager(wiring.Component):
         address_valid = Signal()
         data_valid = Signal()
         address = Signal(merged.payload.shape())
-        word = Signal(AXI_DATA_BITS)
+        word, strobes = Signal(AXI_DATA_BITS), Signal(AXI_DATA_BITS // 8)
         m.d.comb += merged.ready.eq((~address_valid | self.axi.awready) & (~data_valid | self.axi.wready))
         with m.If(self.axi.awready):
             m.d.sync += address_valid.eq(0)
         with m.If(self.axi.wready):
             m.d.sync += data_valid.eq(0)
         with m.If(merged.valid & merged.ready):
-            m.d.sync += [address_valid.eq(1), data_valid.eq(1), address.eq(merged.payload), word.eq(merged.payload.request.data)]
+            m.d.sync += [address_valid.eq(1), data_valid.eq(1), address.eq(merged.payload)]
+            m.d.sync += [word.eq(merged.payload.request.data), strobes.eq(~merged.payload.request.keep)]
         m.d.comb += [
             self.axi.awvalid.eq(address_valid),
             self.axi.awid.eq(Cat(address.request.tag, address.client)),
             self.axi.awaddr.eq(address.request.addr),
             self.axi.awlen.eq(0),
+            self.axi.awlock.eq(address.request.exclusive),
             *self._constants("aw"),
             self.axi.wvalid.eq(data_valid),
             self.axi.wdata.eq(word),
-            self.axi.wstrb.eq(~0),
+            self.axi.wstrb.eq(strobes),
             self.axi.wlast.eq(1),
         ]
 
@@ -191,6 +202,7 @@ class AxiManager(wiring.Component):
             item.id.eq(self.axi.bid),
             item.response.tag.eq(item.id.tag),
             item.response.error.eq(_is_error(self.axi.bresp)),
+            item.response.exclusive.eq(_is_exclusive(self.axi.bresp)),
         ]
         self._route(m, _pipe(m, name="write_response", source=source), self.writes)
 
@@ -199,7 +211,6 @@ class AxiManager(wiring.Component):
         values = {
             "size": AXI_SIZE_8_BYTES,
             "burst": AxiBurst.INCR,
-            "lock": AXI_LOCK_NORMAL,
             "cache": AXI_CACHE_NORMAL,
             "prot": AXI_PROT_DATA,
         }
