@@ -1,6 +1,7 @@
 # make run    from a fresh checkout to the first table: replays sqlite-mmap through the simulated engine
 # make test   all tests
 # make lint   ruff and mypy
+# make prove  all formal proofs and their planted bugs
 # make clean  remove the environment and everything made
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint clean
+.PHONY: run test lint prove clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)
@@ -24,6 +25,9 @@ lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+prove: $(STAMP_DEV)
+	$(BIN)/seqfault prove
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

