@@ -19,6 +19,7 @@ import typer
 from .console import complain, fail, json_output, report
 from .errors import CheckFailed, SeqfaultError, UsageError
 from .output import OutputFile
+from .prove_command import prove
 
 if TYPE_CHECKING:
     from seqfault_rtl.config import EngineConfig
@@ -205,6 +206,9 @@ def verilog(
     with json_output(json_path) as json_file:
         paths = [str(path) for path in write_files(folder, synthesis_files(config, preset=preset))]
         report({"preset": preset, "files": paths}, "\n".join(f"wrote {path}" for path in paths), json_path, json_file)
+
+
+app.command()(prove)
 
 
 @app.command()

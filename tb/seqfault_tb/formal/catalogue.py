@@ -1,0 +1,97 @@
+"""All proofs, by name: specification, block and its parameters, planted bugs, and how deep to look."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.lib import wiring
+
+from seqfault_rtl.config import EngineConfig
+from seqfault_rtl.mm_locks import MmLocks
+from seqfault_rtl.page_walk_cache import PageWalkCache
+from seqfault_rtl.pte_locks import PteLocks
+from seqfault_rtl.round_robin import RoundRobin
+from seqfault_rtl.sequence_table import SequenceTable
+from seqfault_rtl.stream_merge import StreamMerge
+
+from . import mm_locks, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge
+from .spec import Spec
+
+__all__ = ["PROOFS", "Proof"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """One statement about one block.
+
+    Parameters
+    ----------
+    spec : the specification; its docstring's first paragraph is the statement.
+    block : what it is about.
+    parameters : how the block is made, for the block and for the planted bugs.
+    planted : versions of the block with a bug that breaks the statement.
+    depth : cycles from reset that are searched for a counter-example, also in the planted bugs.
+    induction : the largest k that is tried; 0: the statement is checked for `depth` cycles only.
+    quick : takes a few seconds; part of the tests.
+    """
+
+    name: str
+    spec: type[Spec]
+    block: Callable[..., wiring.Component]
+    parameters: tuple[Any, ...]
+    planted: tuple[type[wiring.Component], ...]
+    depth: int
+    induction: int
+    quick: bool = True
+
+    @property
+    def statement(self) -> str:
+        """What is proved, in one sentence."""
+        return " ".join((self.spec.__doc__ or "").split("\n\n")[0].split())
+
+    def top(self, bug: str | None = None) -> Spec:
+        """The design to look at: the block, or with the planted bug of this name, in its specification."""
+        if bug is None:
+            return self.spec(self.block(*self.parameters))
+        return self.spec(self.bugs[bug](*self.parameters), lemmas=False)
+
+    @property
+    def bugs(self) -> dict[str, type[wiring.Component]]:
+        """The planted bugs by name."""
+        return {re.sub(r"(?<!^)(?=[A-Z])", "-", bug.__name__).lower(): bug for bug in self.planted}
+
+
+SMALL = EngineConfig(contexts=3, spaces=4, sequence_entries=4)
+"""Enough of everything for interference: three readers and a writer, four rows of a table."""
+CACHES = EngineConfig(spaces=4, levels=3, walk_cache=4)
+"""Sv32 and Sv39, four pointers per level."""
+
+_ALL = (
+    Proof(
+        name="round-robin", spec=round_robin.Fairness, block=RoundRobin, parameters=(5,),
+        planted=(round_robin.KeepsTurn, round_robin.StartsAtWinner), depth=12, induction=4,
+    ),
+    Proof(
+        name="stream-merge", spec=stream_merge.Conservation, block=StreamMerge, parameters=(stream_merge.Item, 3),
+        planted=(stream_merge.Overwrites, stream_merge.TakesTwo), depth=12, induction=4,
+    ),
+    Proof(
+        name="pte-locks", spec=pte_locks.Exclusion, block=PteLocks, parameters=(SMALL,),
+        planted=(pte_locks.ForgetsCommand, pte_locks.LooksAtLowBits), depth=12, induction=4,
+    ),
+    Proof(
+        name="mm-locks", spec=mm_locks.ReadersAndWriter, block=MmLocks, parameters=(SMALL,),
+        planted=(mm_locks.IgnoresReaders, mm_locks.IgnoresWriter), depth=12, induction=4,
+    ),
+    Proof(
+        name="sequence-table", spec=sequence_table.UnchangedMeansUntouched, block=SequenceTable, parameters=(SMALL,),
+        planted=(sequence_table.EndRestores, sequence_table.SharedCount), depth=12, induction=4,
+    ),
+    Proof(
+        name="page-walk-cache", spec=page_walk_cache.NoStalePointer, block=PageWalkCache, parameters=(CACHES,),
+        planted=(page_walk_cache.StoresWithInvalidation, page_walk_cache.IgnoresHalf, page_walk_cache.KeepsTable), depth=10, induction=3,
+    ),
+)  # fmt: skip
+
+PROOFS: dict[str, Proof] = {proof.name: proof for proof in _ALL}

@@ -1,0 +1,63 @@
+"""Mutual exclusion of the leaf-table locks."""
+
+from amaranth import Cat, Module, Signal, Value
+
+from seqfault_rtl.pte_locks import PteLocks
+
+from .spec import Spec, any_const, drive, internal, opened
+
+__all__ = ["Exclusion", "ForgetsCommand", "LooksAtLowBits"]
+
+
+class Exclusion(Spec):
+    """No two holders have the lock of the same table, if everybody asks before taking it; and a table is busy exactly while somebody has it.
+
+    The environment: one strobe a cycle; who takes a lock has none and was told that it is not busy.
+    """
+
+    dut: PteLocks
+
+    def specify(self, m: Module) -> None:
+        dut = self.dut
+        drive(m, dut)
+        inside = opened(dut)
+        held, tables = internal(inside, "held"), [internal(inside, f"table_{index}") for index in range(dut._holders)]
+        command = dut._holders - 1
+        table = any_const(m, dut.fault_table.shape(), "table")
+        has, anything = Signal(dut._holders), Signal(dut._holders)  # holders of `table`, and of any table
+        strobes = (dut.fault_acquire, dut.fault_release, dut.command_acquire, dut.command_release)
+        self.assume(m, sum(strobes) <= 1)
+        self.assume(m, dut.fault_holder < command)
+        self.assume(m, ~dut.fault_acquire | (~dut.fault_busy & ~anything.bit_select(dut.fault_holder, 1)))
+        self.assume(m, ~dut.command_acquire | (~dut.command_busy & ~anything[command]))
+        for acquire, release, asked, holder in (
+            (dut.fault_acquire, dut.fault_release, dut.fault_table, dut.fault_holder),
+            (dut.command_acquire, dut.command_release, dut.command_table, Value.cast(command)),
+        ):
+            with m.If(acquire | release):
+                m.d.sync += [has.bit_select(holder, 1).eq(acquire & (asked == table)), anything.bit_select(holder, 1).eq(acquire)]
+        self.promise(m, "one_holder", (has & (has - 1)[: len(has)]) == 0)
+        self.promise(m, "fault_busy", (dut.fault_table != table) | (dut.fault_busy == has.any()))
+        self.promise(m, "command_busy", (dut.command_table != table) | (dut.command_busy == has.any()))
+        self.lemma(m, "known_holders", (held == anything) & (has == Cat(held[i] & (tables[i] == table) for i in range(len(held)))))
+
+
+class ForgetsCommand(PteLocks):
+    """A fault does not see the lock of the command unit."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        mine = internal(m, "held")[self._holders - 1] & (internal(m, f"table_{self._holders - 1}") == self.fault_table)
+        with m.If(mine):
+            m.d.comb += self.fault_busy.eq(0)
+        return m
+
+
+class LooksAtLowBits(PteLocks):
+    """A lock is taken with the low bits of the table's page number only."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        with m.If(self.command_acquire):
+            m.d.sync += internal(m, f"table_{self._holders - 1}").eq(self.command_table[:12])
+        return m

@@ -1,0 +1,110 @@
+"""The frame of a specification: a block in an environment that does anything its contract allows, and promises about what it does."""
+
+from typing import Any
+
+from amaranth import ClockDomain, Module, Shape, Signal, Value
+from amaranth.hdl import Assert, Assume, Elaboratable
+from amaranth.hdl._ast import AnyConst, AnySeq
+from amaranth.lib import wiring
+
+__all__ = ["LEMMA", "PROMISE", "Spec", "any_const", "any_each_cycle", "drive", "internal", "is_range", "opened"]
+
+PROMISE = "promise_"
+"""Prefix of the signals that say whether a promise holds; a counter-example names those that do not."""
+LEMMA = "lemma_"
+"""Prefix of the signals of lemmas: true of the block, said only for the induction's sake."""
+
+
+class Spec(Elaboratable):
+    """A block and what is promised of it. Every subclass states in its docstring, in one sentence first, what it proves.
+
+    The clock domain has no reset: the first cycle is the one after a reset, and there is no other.
+
+    Parameters
+    ----------
+    dut : the block.
+    lemmas : say the lemmas too. A planted bug has to break a promise, so there they are left out.
+    """
+
+    def __init__(self, dut: wiring.Component, *, lemmas: bool = True) -> None:
+        self.dut = dut
+        self._lemmas = lemmas
+        self.domain = ClockDomain("sync", reset_less=True)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.domains.sync = self.domain
+        m.submodules.dut = self.dut
+        self.specify(m)
+        return m
+
+    def specify(self, m: Module) -> None:
+        """Drive the inputs of the block, and make promises."""
+        raise NotImplementedError
+
+    def assume(self, m: Module, condition: Value) -> None:
+        """The environment keeps to this in every cycle."""
+        m.d.comb += Assume(condition)
+
+    def promise(self, m: Module, name: str, condition: Value) -> None:
+        """What is proved: it holds in every cycle."""
+        self._check(m, PROMISE + name, condition)
+
+    def lemma(self, m: Module, name: str, condition: Value) -> None:
+        """What the induction needs besides, proved with it."""
+        if self._lemmas:
+            self._check(m, LEMMA + name, condition)
+
+    def _check(self, m: Module, name: str, condition: Value) -> None:
+        holds = Signal(name=name)
+        m.d.comb += [holds.eq(Value.cast(condition).any()), Assert(holds)]
+
+
+def any_const(m: Module, shape: Any, name: str) -> Any:
+    """A value chosen once, for good, by whoever looks for a counter-example."""
+    return _chosen(m, shape, name, AnyConst)
+
+
+def any_each_cycle(m: Module, shape: Any, name: str) -> Any:
+    """A value chosen anew in every cycle."""
+    return _chosen(m, shape, name, AnySeq)
+
+
+def _chosen(m: Module, shape: Any, name: str, kind: Any) -> Any:
+    chosen = Signal(shape, name=name)
+    width = Shape.cast(shape).width
+    if width:
+        m.d.comb += Value.cast(chosen).eq(kind(width))
+    return chosen
+
+
+def drive(m: Module, component: wiring.Component, *, but: tuple[str, ...] = ()) -> None:
+    """Every input of `component`, nested ones too, takes any value in every cycle; not the members named in `but`."""
+    for path, member, value in component.signature.flatten(component):
+        if member.flow is wiring.In and path[0] not in but:
+            width = len(Value.cast(value))
+            if width:
+                m.d.comb += Value.cast(value).eq(AnySeq(width))
+
+
+def is_range(mask: Value) -> Value:
+    """The ones of a mask are its lowest bits: a NAPOT range, or nothing."""
+    return ~(mask[1:] & ~mask[:-1]).any()
+
+
+def opened(component: wiring.Component) -> Module:
+    """The module of a block, elaborated once: what is added to it, or read of it, is in the design."""
+    module = component.elaborate("formal")
+    component.elaborate = lambda platform: module
+    return module
+
+
+def internal(module: Module, name: str) -> Any:
+    """A signal of an opened block by its name, for lemmas about state that has no port.
+
+    Raises `KeyError` when the block drives none of this name: the lemma has to follow the block.
+    """
+    for signal in module._driving:
+        if signal.name == name:
+            return signal
+    raise KeyError(f"the block drives no signal {name!r}")
