@@ -4,9 +4,10 @@ from .checker import Checker
 from .layout import Access, How, Outcome, Status, Step, StepEvent
 from .protocol import READER_STEPS, WRITER_STEPS
 from .state import Fault, NotAllowed, Phase, State
-from .translate import EXCEPTION, BusError, Cause, PagingMode, Privilege, Refusal, Translation, translate
+from .translate import EXCEPTION, REASON, BusError, Cause, Features, PagingMode, Privilege, Refusal, Translation, translate
 
 __all__ = [
-    "EXCEPTION", "READER_STEPS", "WRITER_STEPS", "Access", "BusError", "Cause", "Checker", "Fault", "How", "NotAllowed", "Outcome",
-    "PagingMode", "Phase", "Privilege", "Refusal", "State", "Status", "Step", "StepEvent", "Translation", "translate",
+    "EXCEPTION", "READER_STEPS", "REASON", "WRITER_STEPS", "Access", "BusError", "Cause", "Checker", "Fault", "Features", "How",
+    "NotAllowed", "Outcome", "PagingMode", "Phase", "Privilege", "Refusal", "State", "Status", "Step", "StepEvent", "Translation",
+    "translate",
 ]  # fmt: skip

@@ -15,7 +15,10 @@ __all__ = [
     "PTE_A",
     "PTE_BRANCH_MASK",
     "PTE_D",
+    "PTE_N",
+    "PTE_PBMT",
     "PTE_R",
+    "PTE_RESERVED",
     "PTE_RIGHTS",
     "PTE_U",
     "PTE_V",
@@ -71,6 +74,7 @@ class Outcome(IntEnum):
 
     OK, NO_VMA, ODD, CHANGED, CHANGED_C1, WALK_C2, PTL_BUSY, CHANGED_C3, RACED, BOUNDS, ACCESS, UNSUPPORTED = range(12)
     NO_TABLE, HUGE, PRESENT, POOL_EMPTY, BUS_ERROR, PTL_WAIT, QUEUE_FULL, MM_BUSY, ILLEGAL, BAD_TABLE, BAD_TREE, MAPPED = range(12, 24)
+    NOT_VALID, AD_CLEAR = range(24, 26)
 
 
 class Status(IntEnum):
@@ -112,12 +116,12 @@ _PPN_MASK = (1 << 44) - 1
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << bit for bit in range(8))
 PTE_RIGHTS = PTE_R | PTE_W | PTE_X
-_PTE_RESERVED = 0x3FF << 54
-"""Reserved [60:54], PBMT [62:61] and N [63]: neither Svpbmt nor Svnapot is built, so all must be 0."""
-PTE_BRANCH_MASK = PTE_V | PTE_RIGHTS | PTE_U | PTE_A | PTE_D | _PTE_RESERVED
+PTE_RESERVED, PTE_PBMT, PTE_N = 0x7F << 54, 3 << 61, 1 << 63
+"""Reserved [60:54]; PBMT [62:61] of Svpbmt and N [63] of Svnapot, reserved where those are not in use."""
+PTE_BRANCH_MASK = PTE_V | PTE_RIGHTS | PTE_U | PTE_A | PTE_D | PTE_RESERVED | PTE_PBMT | PTE_N
 """Of these bits a pointer to the next table has V alone."""
-LEVELS = {8: 3, 9: 4}
-"""satp MODE to page-table levels: Sv39, Sv48."""
+LEVELS = {1: 2, 8: 3, 9: 4, 10: 5}
+"""MODE to page-table levels: Sv32 (1 in SPACE.TABLE as in the satp of RV32), Sv39, Sv48, Sv57."""
 
 
 def pte_ppn(pte: int) -> int:
@@ -141,8 +145,8 @@ def branch_table(pte: int) -> int:
 
 
 def is_malformed(pte: int) -> bool:
-    """Writable without readable, or a reserved bit set. [Priv 12.3.2, step 3]"""
-    return pte & (PTE_R | PTE_W) == PTE_W or bool(pte & _PTE_RESERVED)
+    """Writable without readable, or a bit set that is reserved without Svpbmt and Svnapot. [Priv 12.3.2, step 3]"""
+    return pte & (PTE_R | PTE_W) == PTE_W or bool(pte & (PTE_RESERVED | PTE_PBMT | PTE_N))
 
 
 def is_misaligned(pte: int, level: int) -> bool:
