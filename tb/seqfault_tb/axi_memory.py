@@ -6,14 +6,15 @@ from typing import Any
 
 from cocotbext.axi import AxiBus, AxiSlave, SparseMemoryRegion
 
-from .memory_ports import PAGE_BYTES, WORD_BYTES, WordMemory
+from .memory_ports import ALL_STROBES, PAGE_BYTES, WORD_BYTES, WordMemory
 
 __all__ = ["AxiChecker", "FailingRegion", "ReorderingMemory", "attach_memory"]
 
-SLVERR = 2
+OKAY, EXOKAY, SLVERR = 0, 1, 2
 BURST_INCR = 1
 SIZE_8_BYTES = 3
-ALL_STROBES = 0xFF
+HALVES = (0xFF, 0x0F, 0xF0)
+"""Strobes of a page-table entry, wide or narrow."""
 
 
 class FailingRegion(SparseMemoryRegion):
@@ -71,19 +72,31 @@ def pause_channels(slave: Any, rng: Random, pause: float) -> None:
 
 
 class AxiChecker:
-    """Rules of AXI4 that the manager must keep: offers stay until taken, bursts stay within 4 KiB, one data beat for each write address.
+    """Rules of AXI4 that the manager must keep: offers stay until taken, bursts stay within 4 KiB, one data beat for each write address,
+    an exclusive write only after the answer to an exclusive read of the same ID, address and attributes.
 
     Call `sample` once a cycle when all signals have settled.
+
+    Parameters
+    ----------
+    sparse : any write may have any strobes; else only exclusive ones write the half of a word.
     """
 
-    def __init__(self, dut: Any, prefix: str) -> None:
-        names = {"aw": ("id", "addr", "len", "size", "burst"), "w": ("data", "strb", "last"), "ar": ("id", "addr", "len", "size", "burst")}
+    def __init__(self, dut: Any, prefix: str, *, sparse: bool = False) -> None:
+        address = ("id", "addr", "len", "size", "burst", "lock", "cache", "prot")
+        names = {"aw": address, "w": ("data", "strb", "last"), "ar": address}
         self._channels = {
             channel: {name: getattr(dut, f"{prefix}__{channel}{name}") for name in (*fields, "valid", "ready")} for channel, fields in names.items()
         }
+        self._answer = {name: getattr(dut, f"{prefix}__r{name}") for name in ("id", "last", "valid", "ready")}
+        self._sparse = sparse
         self._held: dict[str, dict[str, int]] = {}
+        self._asked: dict[int, list[dict[str, int]]] = {}
+        self._reserved: dict[int, dict[str, int]] = {}
+        self._pairs: tuple[list[int], list[int]] = ([], [])
         self.addresses = 0
         self.beats = 0
+        self.exclusives = 0
         self.reads: list[dict[str, int]] = []
 
     def sample(self) -> None:
@@ -99,12 +112,14 @@ class AxiChecker:
                 self._held[channel] = now
             elif valid:
                 self._taken(channel, now)
+        if self._answer["valid"].value and self._answer["ready"].value and self._answer["last"].value:
+            self._answered(int(self._answer["id"].value))
 
     def _taken(self, channel: str, item: dict[str, int]) -> None:
         if channel == "w":
-            assert item["strb"] == ALL_STROBES, f"write strobes {item['strb']:#x}"
             assert item["last"] == 1, "a data beat without last"
             self.beats += 1
+            self._pair(strobes=item["strb"])
             return
         size = (item["len"] + 1) * WORD_BYTES
         assert item["size"] == SIZE_8_BYTES, f"{channel}size {item['size']}"
@@ -114,8 +129,31 @@ class AxiChecker:
         if channel == "aw":
             assert item["len"] == 0, f"awlen {item['len']}"
             self.addresses += 1
+            if item["lock"]:
+                assert self._reserved.pop(item["id"], None) == item, f"an exclusive write without its read: {item}"
+                self.exclusives += 1
+            self._pair(lock=item["lock"])
         else:
             self.reads.append(item)
+            self._asked.setdefault(item["id"], []).append(item)
+            if item["lock"]:
+                assert item["len"] == 0, f"an exclusive read of {item['len'] + 1} beats"
+                assert not item["cache"] >> 2, f"an exclusive access of cacheable memory, arcache {item['cache']:#x}"
+
+    def _answered(self, identity: int) -> None:
+        """The last beat of the oldest read of this ID."""
+        if (read := self._asked[identity].pop(0))["lock"]:
+            self._reserved[identity] = read
+
+    def _pair(self, *, lock: int | None = None, strobes: int | None = None) -> None:
+        """Address and data of writes, in order."""
+        for queue, item in zip(self._pairs, (lock, strobes), strict=True):
+            if item is not None:
+                queue.append(item)
+        if all(self._pairs):
+            exclusive, written = (queue.pop(0) for queue in self._pairs)
+            allowed = HALVES if exclusive else (ALL_STROBES,)
+            assert self._sparse or written in allowed, f"write strobes {written:#x}"
 
     def finish(self) -> None:
         """Nothing is on its way from the manager any more, and there was traffic."""
@@ -132,17 +170,22 @@ class ReorderingMemory:
     Parameters
     ----------
     ready, rate : probability that a channel takes, and that it answers, in a cycle.
+    observe : called with the ID of a read and its address, word and response when it is answered, and with the ID of a write and its
+        address, word, strobes, lock and response when it is done.
     """
 
-    def __init__(self, dut: Any, prefix: str, memory: WordMemory, rng: Random, *, ready: float = 0.7, rate: float = 0.7) -> None:
+    def __init__(
+        self, dut: Any, prefix: str, memory: WordMemory, rng: Random, *, ready: float = 0.7, rate: float = 0.7,
+        observe: Callable[..., None] = lambda identity, **access: None,
+    ) -> None:  # fmt: skip
         self._port = lambda name: getattr(dut, f"{prefix}__{name}")
-        self._memory, self._rng, self._ready, self._rate = memory, rng, ready, rate
-        self._bursts: list[tuple[int, list[int]]] = []
-        self._offered: tuple[int, list[int]] | None = None
-        self._addresses: list[tuple[int, int]] = []
-        self._words: list[int] = []
-        self._responses: list[tuple[int, bool]] = []
-        self._answering: tuple[int, bool] | None = None
+        self._memory, self._rng, self._ready, self._rate, self._observe = memory, rng, ready, rate, observe
+        self._bursts: list[tuple[int, list[int], int]] = []
+        self._offered: tuple[int, list[int], int] | None = None
+        self._addresses: list[tuple[int, int, int]] = []
+        self._words: list[tuple[int, int]] = []
+        self._responses: list[tuple[int, int]] = []
+        self._answering: tuple[int, int] | None = None
         self.overtaken = 0
         for name in ("arready", "awready", "wready", "rvalid", "bvalid"):
             self._port(name).value = 0
@@ -155,18 +198,17 @@ class ReorderingMemory:
             chosen = self._rng.choice(self._bursts)[0]
             self._offered = next(burst for burst in self._bursts if burst[0] == chosen)
             self.overtaken += self._offered is not self._bursts[0]
-            address = self._offered[1][0]
-            error = address in self._memory.failing
+            response, word = self._read(*self._offered)
             self._port("rid").value = chosen
-            self._port("rdata").value = 0 if error else self._memory[address]
-            self._port("rresp").value = SLVERR if error else 0
+            self._port("rdata").value = word
+            self._port("rresp").value = response
             self._port("rlast").value = len(self._offered[1]) == 1
         self._port("rvalid").value = self._offered is not None
         if self._answering is None and self._responses and self._rng.random() < self._rate:
             chosen = self._rng.choice(self._responses)[0]
             self._answering = next(response for response in self._responses if response[0] == chosen)
             self._port("bid").value = chosen
-            self._port("bresp").value = SLVERR if self._answering[1] else 0
+            self._port("bresp").value = self._answering[1]
         self._port("bvalid").value = self._answering is not None
 
     def sample(self) -> None:
@@ -181,14 +223,34 @@ class ReorderingMemory:
             self._answering = None
         if self._port("arvalid").value and self._port("arready").value:
             first, beats = int(self._port("araddr").value), int(self._port("arlen").value) + 1
-            self._bursts.append((int(self._port("arid").value), [first + WORD_BYTES * beat for beat in range(beats)]))
+            words = [first + WORD_BYTES * beat for beat in range(beats)]
+            self._bursts.append((int(self._port("arid").value), words, int(self._port("arlock").value)))
         if self._port("awvalid").value and self._port("awready").value:
-            self._addresses.append((int(self._port("awid").value), int(self._port("awaddr").value)))
+            self._addresses.append(tuple(int(self._port(name).value) for name in ("awid", "awaddr", "awlock")))
         if self._port("wvalid").value and self._port("wready").value:
-            self._words.append(int(self._port("wdata").value))
+            self._words.append((int(self._port("wdata").value), int(self._port("wstrb").value)))
         while self._addresses and self._words:
-            (identity, address), word = self._addresses.pop(0), self._words.pop(0)
-            error = address in self._memory.failing
-            if not error:
-                self._memory[address] = word
-            self._responses.append((identity, error))
+            self._write(*self._addresses.pop(0), *self._words.pop(0))
+
+    def _read(self, identity: int, addresses: list[int], lock: int) -> tuple[int, int]:
+        """Response and word of the next beat."""
+        address, response, word = addresses[0], OKAY, 0
+        if address in self._memory.failing:
+            response = SLVERR
+        else:
+            word = self._memory[address]
+            if lock and self._memory.reserve(identity, address):
+                response = EXOKAY
+        self._observe(identity, address=address, word=word, response=response)
+        return response, word
+
+    def _write(self, identity: int, address: int, lock: int, word: int, strobes: int) -> None:
+        response = OKAY
+        if address in self._memory.failing:
+            response = SLVERR
+        elif not lock:
+            self._memory.store(address, word, strobes)
+        elif self._memory.store_if_reserved(identity, address, word, strobes):
+            response = EXOKAY
+        self._observe(identity, address=address, word=word, strobes=strobes, lock=lock, response=response)
+        self._responses.append((identity, response))

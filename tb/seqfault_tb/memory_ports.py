@@ -11,27 +11,52 @@ from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryW
 
 from .fields import pack, unpack
 
-__all__ = ["ReadResponder", "WordMemory", "WriteResponder"]
+__all__ = ["ALL_STROBES", "ReadResponder", "WordMemory", "WriteResponder"]
 
 PAGE_BYTES = 4096
 WORD_BYTES = 8
+ALL_STROBES = 0xFF
 
 
 class WordMemory:
     """64-bit words by address. Reading one never written is an error of the test or of the design.
 
-    Parameters
-    ----------
+    Members
+    -------
     failing : addresses at which the bus answers an error.
+    plain : addresses without exclusive accesses.
+    reserved : by ID, the address of its exclusive read while nobody has written there. [AXI A7.2]
     """
 
     def __init__(self) -> None:
         self.words: dict[int, int] = {}
         self.failing: set[int] = set()
+        self.plain: set[int] = set()
+        self.reserved: dict[int, int] = {}
 
     def __setitem__(self, address: int, value: int) -> None:
         assert address % WORD_BYTES == 0, f"misaligned write at {address:#x}"
         self.words[address] = value
+        self.reserved = {identity: watched for identity, watched in self.reserved.items() if watched != address}
+
+    def reserve(self, identity: int, address: int) -> bool:
+        """An exclusive read by this ID: whether the memory has those here."""
+        self.reserved.pop(identity, None)
+        if address not in self.plain:
+            self.reserved[identity] = address
+        return address not in self.plain
+
+    def store(self, address: int, value: int, strobes: int) -> None:
+        """Write the bytes that `strobes` names."""
+        mask = sum(0xFF << 8 * byte for byte in range(WORD_BYTES) if strobes >> byte & 1)
+        self[address] = value & mask | (self.words.get(address, 0) & ~mask if strobes != ALL_STROBES else 0)
+
+    def store_if_reserved(self, identity: int, address: int, value: int, strobes: int) -> bool:
+        """An exclusive write by this ID: whether it happened as such. Where there are no exclusive accesses it is a plain one."""
+        exclusive = self.reserved.get(identity) == address
+        if exclusive or address in self.plain:
+            self.store(address, value, strobes)
+        return exclusive
 
     def __getitem__(self, address: int) -> int:
         assert address in self.words, f"word at {address:#x} was never written"

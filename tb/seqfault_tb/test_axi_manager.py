@@ -12,9 +12,9 @@ from cocotbext.axi import AxiBus, AxiRam
 
 from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryWriteRequest, MemoryWriteResponse
 
-from .axi_memory import AxiChecker, ReorderingMemory, pause_channels
+from .axi_memory import EXOKAY, AxiChecker, ReorderingMemory, pause_channels
 from .fields import pack, unpack
-from .memory_ports import PAGE_BYTES, WORD_BYTES, WordMemory
+from .memory_ports import ALL_STROBES, PAGE_BYTES, WORD_BYTES, WordMemory
 
 READERS = int(os.environ.get("READERS", "3"))
 WRITERS = int(os.environ.get("WRITERS", "2"))
@@ -31,6 +31,11 @@ PAGES = 4
 def content(address: int) -> int:
     """What a test's memory holds at `address`: another word everywhere."""
     return address * 0x9E37_79B9_7F4A_7C15 & (1 << 64) - 1
+
+
+def bytes_mask(strobes: int) -> int:
+    """The bits of the bytes that these strobes name."""
+    return sum(0xFF << 8 * byte for byte in range(WORD_BYTES) if strobes >> byte & 1)
 
 
 class Client:
@@ -82,8 +87,10 @@ class Bench:
         self.failing: set[int] = set()
         self.readers = [Client(dut, f"reads__{i}", rng, patience) for i in range(READERS)]
         self.writers = [Client(dut, f"writes__{i}", rng, patience) for i in range(WRITERS)]
-        self.checker = AxiChecker(dut, "axi")
+        self.checker = AxiChecker(dut, "axi", sparse=True)
         self.written: dict[int, int] = {}
+        self.pairs: dict[tuple[int, int], tuple[int, int]] = {}
+        self.won: dict[tuple[int, int], bool] = {}
         self.model: ReorderingMemory | None = None
 
     async def start(self) -> None:
@@ -107,8 +114,8 @@ class Bench:
             self.model.sample()
         for client in self.readers:
             self._sample_reader(client)
-        for client in self.writers:
-            self._sample_writer(client)
+        for number, client in enumerate(self.writers):
+            self._sample_writer(number, client)
 
     def _sample_reader(self, client: Client) -> None:
         if client.response[0].value and client.response[1].value:
@@ -118,16 +125,30 @@ class Bench:
                 address = request["addr"] + beat * WORD_BYTES
                 error = int(address in self.failing)
                 word = {"data": content(address), "tag": request["tag"], "last": int(beat == request["beats"]), "error": error}
-                client.expected[request["tag"]].append(word)
+                client.expected[request["tag"]].append(word | {"exclusive": request.get("exclusive", 0)})
 
-    def _sample_writer(self, client: Client) -> None:
+    def _sample_writer(self, number: int, client: Client) -> None:
         if client.response[0].value and client.response[1].value:
-            client.check(unpack(MemoryWriteResponse, int(client.response[2].value)))
+            answer = unpack(MemoryWriteResponse, int(client.response[2].value))
+            if (pair := (number, answer["tag"])) in self.pairs:
+                client.expected[answer["tag"]][0]["exclusive"] = int(self.won[pair])
+            client.check(answer)
         if request := client.taken():
-            error = int(request["addr"] in self.failing)
-            client.expected[request["tag"]].append({"tag": request["tag"], "error": error})
-            if not error:
-                self.written[request["addr"]] = request["data"]
+            error, mask = int(request["addr"] in self.failing), bytes_mask(ALL_STROBES & ~request["keep"])
+            client.expected[request["tag"]].append({"tag": request["tag"], "error": error, "exclusive": 0})
+            if request.get("exclusive"):
+                self.pairs[number, request["tag"]] = (request["addr"], request["data"] & mask | content(request["addr"]) & ~mask)
+            elif not error:
+                self.written[request["addr"]] = request["data"] & mask
+
+    def observe(self, identity: int, *, response: int, lock: int = 0, **access: int) -> None:
+        """The memory has done an exclusive write, or not."""
+        if not lock:
+            return
+        pair = (identity // TAGS, identity % TAGS)
+        self.won[pair] = response == EXOKAY
+        address, word = self.pairs[pair]
+        self.written[address] = word if self.won[pair] else content(address)
 
     def traffic(self, count: int, tags: int = TAGS) -> None:
         """`count` random requests for each client. Words are written once each, so the order of writers does not matter."""
@@ -143,7 +164,16 @@ class Bench:
         for client in self.writers:
             for _ in range(count):
                 address = WRITE_BASE + free.pop() * WORD_BYTES
-                client.waiting.append({"addr": address, "data": self.rng.getrandbits(64), "tag": self.rng.randrange(tags)})
+                keep = self.rng.choice((0, 0, self.rng.getrandbits(8)))
+                client.waiting.append({"addr": address, "data": self.rng.getrandbits(64), "tag": self.rng.randrange(tags), "keep": keep})
+
+    def exclusive(self, clients: list[Client], count: int) -> None:
+        """An exclusive access with each of `count` tags of those clients: all clients' are of words of their own."""
+        for number, client in enumerate(clients[: min(READERS, WRITERS)]):
+            for tag in range(count):
+                request = {"addr": READ_BASE + (number * count + tag) * WORD_BYTES, "tag": tag, "exclusive": 1}
+                request |= {"beats": 0} if clients is self.readers else {"data": self.rng.getrandbits(64), "keep": self.rng.getrandbits(8)}
+                client.waiting.append(request)
 
     async def drain(self, read_back: Callable[[int], int]) -> None:
         """Run until all is answered; then memory must hold what was written."""
@@ -171,7 +201,7 @@ async def reordering(dut, rng: Random, **options) -> tuple[Bench, WordMemory]:
     bench = Bench(dut, rng)
     memory = WordMemory()
     preload(memory.__setitem__)
-    bench.model = ReorderingMemory(dut, "axi", memory, rng, **options)
+    bench.model = ReorderingMemory(dut, "axi", memory, rng, observe=bench.observe, **options)
     memory.failing = bench.failing
     await bench.start()
     return bench, memory
@@ -222,10 +252,28 @@ async def full_rate_and_fair(dut):
     for client in bench.readers:
         client.waiting += [{"addr": READ_BASE, "beats": 0, "tag": i % TAGS} for i in range(cycles)]
     for number, client in enumerate(bench.writers):
-        client.waiting += [{"addr": WRITE_BASE + (number * cycles + i) * WORD_BYTES, "data": i, "tag": i % TAGS} for i in range(cycles)]
+        client.waiting += [{"addr": WRITE_BASE + (number * cycles + i) * WORD_BYTES, "data": i, "tag": i % TAGS, "keep": 0} for i in range(cycles)]
     for _ in range(cycles):
         await bench.cycle()
     for group in (bench.readers, bench.writers):
         counts = [client.sent for client in group]
         assert sum(counts) >= cycles - 1, f"{counts} requests in {cycles} cycles"
         assert max(counts) - min(counts) <= 1, f"unfair: {counts}"
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def exclusive_pairs(dut):
+    """Both halves of an exclusive pair are locked and have one ID; what the memory says of them comes back."""
+    pairs = 40
+    bench, memory = await reordering(dut, Random(SEED + 4))
+    bench.traffic(40, tags=TAGS)
+    await bench.drain(memory.__getitem__)
+    bench.exclusive(bench.readers, pairs)
+    while not all(client.drained for client in bench.readers):
+        await bench.cycle()
+    memory.reserved = {identity: address for identity, address in memory.reserved.items() if bench.rng.random() < 0.7}
+    bench.exclusive(bench.writers, pairs)
+    await bench.drain(memory.__getitem__)
+    count = pairs * min(READERS, WRITERS)
+    assert bench.checker.exclusives == len(bench.won) == count, f"{len(bench.won)} exclusive writes of {count}"
+    assert 0 < sum(bench.won.values()) < count, "no exclusive write succeeded, or none failed"

@@ -2,6 +2,7 @@
 
 import pytest
 from amaranth import Module
+from amaranth.lib import stream
 
 import seqfault_rtl.axi_manager
 from seqfault.simulator import SimulationFailed, run_block
@@ -48,6 +49,38 @@ def leaky_pipe(m, *, name, source):
 
 
 pipe = seqfault_rtl.axi_manager._pipe
+
+
+class OneSided(AxiManager):
+    """Exclusive writes go out as plain ones."""
+
+    def _merge(self, m, name, shape, clients):
+        merged = super()._merge(m, name, shape, clients)
+        if name == "read":
+            return merged
+        plain = stream.Signature(merged.payload.shape()).create(path=("plain",))
+        m.d.comb += [
+            plain.valid.eq(merged.valid),
+            merged.ready.eq(plain.ready),
+            plain.payload.eq(merged.payload),
+            plain.payload.request.exclusive.eq(0),
+        ]
+        return plain
+
+
+class Strobeless(AxiManager):
+    """All bytes of a word are written."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += self.axi.wstrb.eq(~0)
+        return m
+
+
+@pytest.mark.parametrize(("mutant", "testcase"), [(OneSided, "exclusive_pairs"), (Strobeless, "out_of_order")])
+def test_planted_bug_of_writes_is_found(mutant: type[AxiManager], testcase: str) -> None:
+    with pytest.raises(SimulationFailed, match=testcase):
+        run(mutant(PRESETS["small"], readers=3, writers=2), 3, 2, testcase)
 
 
 def test_misrouted_responses_are_found() -> None:
