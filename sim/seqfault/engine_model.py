@@ -1,30 +1,17 @@
 """The Verilated engine in the harness of `seqfault run`: built once for each configuration and content of the RTL."""
 
-import hashlib
-from functools import cache
 from pathlib import Path
 
-import seqfault_rtl
 import seqfault_tb
 from seqfault_rtl.config import EngineConfig
 from seqfault_tb.harness_top import HARNESS_FILES, HarnessTop, harness_files
 
 from .simulator import Model, build_model
-from .verilog_text import component_verilog
+from .verilog_text import component_verilog, rtl_key
 
 __all__ = ["HARNESS_TOP", "build_engine"]
 
 HARNESS_TOP = "seqfault_sim"
-
-
-@cache
-def _rtl_key() -> str:
-    """Hash of the RTL's sources and of what wraps them."""
-    digest = hashlib.sha256()
-    sources = sorted(Path(seqfault_rtl.__file__).parent.glob("*.py"))
-    for source in [*sources, Path(seqfault_tb.__file__).parent / "harness_top.py", Path(__file__).parent / "verilog_text.py"]:
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
 
 
 def build_engine(config: EngineConfig, *, trace: str | None = None, top: HarnessTop | None = None, key: str = "") -> Path:
@@ -40,7 +27,7 @@ def build_engine(config: EngineConfig, *, trace: str | None = None, top: Harness
         name="engine",
         top=HARNESS_TOP,
         verilog=lambda: component_verilog(harness, name="harness_top"),
-        verilog_key=f"{_rtl_key()} {config!r} {key}",
+        verilog_key=f"{rtl_key(Path(seqfault_tb.__file__).parent / 'harness_top.py')} {config!r} {key}",
         generated=harness_files(config),
         files=[folder / name for name in HARNESS_FILES],
         all_public=False,

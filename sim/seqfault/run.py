@@ -4,10 +4,6 @@ Here is the process that the user started: it checks the input, builds the model
 simulation runs `replay_job.py`.
 """
 
-import json
-import os
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,8 +14,8 @@ from seqfault_tb.machine import POLICIES
 
 from .doctor import require_simulation_tools
 from .engine_model import HARNESS_TOP, build_engine
-from .errors import CheckFailed, UsageError
-from .simulator import SimulationFailed, run_model
+from .errors import UsageError
+from .job import run_job
 from .trace import load_trace
 
 __all__ = ["configure", "run_trace"]
@@ -62,41 +58,16 @@ def run_trace(
     if trace_format not in (None, "vcd", "fst"):
         raise UsageError(f"--waves needs a file name that ends in .vcd or .fst, not {waves}")
     folder = build_engine(config, trace=trace_format)
-    with tempfile.TemporaryDirectory(prefix="seqfault-run-") as scratch:
-        job, result, done = (Path(scratch) / name for name in ("job.json", "result.json", "progress"))
-        description = {
-            "trace": str(Path(trace).resolve()) if Path(trace).is_file() else trace,
-            "limit": limit, "policy": policy, "preset": preset, "settings": dict(settings or {}), "seed": seed, "latency": latency,
-            "clock_mhz": clock_mhz, "result": str(result), "progress": str(done),
-        }  # fmt: skip
-        job.write_text(json.dumps(description))
-        started = time.monotonic()
-        _run_with_progress(folder, job, done, waves, seed, progress, len(loaded.events))
-        if not result.exists():
-            raise CheckFailed("the simulation ended without a result")
-        report: dict[str, Any] = json.loads(result.read_text())
-    if "error" in report:
-        raise CheckFailed(report["error"], details=report.get("details", ""))
+    description = {
+        "trace": str(Path(trace).resolve()) if Path(trace).is_file() else trace,
+        "limit": limit, "policy": policy, "preset": preset, "settings": dict(settings or {}), "seed": seed, "latency": latency,
+        "clock_mhz": clock_mhz,
+    }  # fmt: skip
+
+    def report_events(done: int) -> None:
+        if progress is not None:
+            progress(done, len(loaded.events))
+
+    started = time.monotonic()
+    report = run_job(folder, HARNESS_TOP, "seqfault.replay_job", description, seed=seed, waves=waves, progress=report_events)
     return {"trace": loaded.name, **report, "wall_s": round(time.monotonic() - started, 3)}
-
-
-def _run_with_progress(folder: Path, job: Path, done: Path, waves: Path | None, seed: int, progress: Progress | None, total: int) -> None:
-    """Run the simulation in a thread and pass on what it writes to the progress file."""
-    failure: list[SimulationFailed] = []
-
-    def simulate() -> None:
-        try:
-            run_model(folder, HARNESS_TOP, "seqfault.replay_job", waves=waves, seed=seed, environment={"SEQFAULT_JOB": os.fspath(job)})
-        except SimulationFailed as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=simulate, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.25)
-        if progress is not None and done.exists():
-            text = done.read_text()
-            progress(int(text) if text.isdigit() else 0, total)
-    if failure:
-        message, _, details = str(failure[0]).partition("\n")
-        raise CheckFailed(f"the simulation failed: {message}", details=details)

@@ -1,11 +1,16 @@
 """Amaranth components as Verilog text that every simulator runs alike."""
 
+import hashlib
 import re
+from functools import cache
+from pathlib import Path
 
 from amaranth.back import verilog
 from amaranth.hdl import Elaboratable
 
-__all__ = ["component_verilog", "start_constant_processes"]
+import seqfault_rtl
+
+__all__ = ["component_verilog", "rtl_key", "start_constant_processes"]
 
 _MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
 _TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+ ) = 0;$", re.MULTILINE)
@@ -31,3 +36,12 @@ def start_constant_processes(module: str) -> str:
     if count and not declared:
         fixed = fixed.replace(");\n", f");\n  reg {trigger} = 0;\n", 1)
     return fixed
+
+
+@cache
+def rtl_key(*more: Path) -> str:
+    """Hash of all that Verilog is made from: the sources of the RTL, this file, and `more`."""
+    digest = hashlib.sha256()
+    for source in [*sorted(Path(seqfault_rtl.__file__).parent.glob("*.py")), Path(__file__), *more]:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
