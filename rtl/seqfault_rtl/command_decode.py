@@ -5,7 +5,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .commands import (
-    SV39_HALF_BITS,
     Command,
     CommandHeader,
     CommandKind,
@@ -16,12 +15,14 @@ from .commands import (
     InvalidateAddress,
     InvalidateWord,
     Opcode,
+    Rights,
     SatpWord,
     SequenceWord,
     SweepWord,
 )
 from .config import EngineConfig
-from .paging import PagingMode
+from .paging import PagingMode, is_canonical
+from .space_table import SpaceFeatures
 
 __all__ = ["CommandDecode"]
 
@@ -35,18 +36,18 @@ class CommandDecode(wiring.Component):
 
     Members
     -------
-    command : what was read. mm_held : software holds the mm lock of `space`. sv39 : the mode of `space`.
+    command : what was read. mm_held : software holds the mm lock of `space`. mode : that of `space`.
     space : the space of the command, 0 where it has none. kind : the command, or ILLEGAL.
     """
 
     command: In(Command)
     mm_held: In(1)
-    sv39: In(1)
+    mode: In(PagingMode)
     space: Out(16)
     kind: Out(CommandKind)
 
     def __init__(self, config: EngineConfig) -> None:
-        self._spaces = config.spaces
+        self._config, self._spaces = config, config.spaces
         super().__init__()
 
     def elaborate(self, platform: object) -> Module:
@@ -65,21 +66,21 @@ class CommandDecode(wiring.Component):
         """Per command: its code, and that its operands are well formed."""
         word0, word1 = self.command.word0, self.command.word1
         custom, sequence, satp = CustomWord(word0), SequenceWord(word1), SatpWord(word1)
-        rights = custom.rights
+        options, rights = custom.options, Rights(custom.options)
         named, plain, unused, moded = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             named.eq((custom.space < self._spaces) & ~custom.reserved_10.any() & ~custom.reserved_31),
-            plain.eq(named & ~custom.count.any() & ~rights.as_value().any()),
+            plain.eq(named & ~custom.count.any() & ~options.any()),
             unused.eq(~word1.any()),
         ]
-        for mode in PagingMode:
-            with m.If(satp.mode == mode.value):
+        for mode in ("BARE", *self._config.modes):
+            with m.If(satp.mode == PagingMode[mode].value):
                 m.d.comb += moded.eq(~satp.reserved.any())
+        featured = named & ~custom.count.any() & (~SpaceFeatures(options).adue | self._config.svadu)
         held = self.mm_held
         sweep = SweepWord(word1)
-        sign = sweep.vpn[SV39_HALF_BITS:]
-        swept = named & held & ~sweep.reserved.any() & (~self.sv39 | ~sign.any() | sign.all())
-        useful = rights.as_value().any() & ~(rights.w & ~rights.r)
+        swept = named & held & ~sweep.reserved.any() & self._is_canonical(m, sweep.vpn)
+        useful = options.any() & ~(rights.w & ~rights.r)
         bracket = plain & held & ~sequence.reserved.any()
         first, second = Function.FIRST, Function.SECOND
         return [
@@ -87,13 +88,21 @@ class CommandDecode(wiring.Component):
             (Opcode.IOFENCE, first, CommandKind.FENCE, self._fence_legal()),
             (Opcode.SEQUENCE, first, CommandKind.SEQ_BEGIN, bracket),
             (Opcode.SEQUENCE, second, CommandKind.SEQ_END, bracket),
-            (Opcode.SWEEP, first, CommandKind.ZAP, swept & ~rights.as_value().any()),
+            (Opcode.SWEEP, first, CommandKind.ZAP, swept & ~options.any()),
             (Opcode.SWEEP, second, CommandKind.PROTECT, swept & useful),
             (Opcode.MM, first, CommandKind.MM_LOCK, plain & unused & ~held),
             (Opcode.MM, second, CommandKind.MM_UNLOCK, plain & unused & held),
-            (Opcode.SPACE, first, CommandKind.SPACE_TABLE, plain & moded),
+            (Opcode.SPACE, first, CommandKind.SPACE_TABLE, featured & moded),
             (Opcode.SPACE, second, CommandKind.SPACE_VMAS, plain),
         ]
+
+    def _is_canonical(self, m: Module, vpn: Value) -> Signal:
+        """The page is one of the space; entries of Sv32 are not swept."""
+        canonical = Signal(init=1)
+        for name in self._config.modes:
+            with m.If(self.mode == PagingMode[name]):
+                m.d.comb += canonical.eq(is_canonical(vpn, PagingMode[name]) if name != "SV32" else 0)
+        return canonical
 
     def _invalidate_legal(self) -> Value:
         word, address = InvalidateWord(self.command.word0), InvalidateAddress(self.command.word1)

@@ -19,13 +19,13 @@ class CommandFence(wiring.Component):
 
     Parameters
     ----------
-    config : `contexts`, `walks`.
+    config : `contexts`, `walk_slots`.
 
     Members
     -------
     run, command : what to do. done, result : strobe, with OK or MEMORY_FAULT. slot : step port.
     write : memory, for AV; one write.
-    pinned, walking : fault attempts and walks that are running. With PR each one that ran at the start must have ended once.
+    pinned, walking : fault attempts, and walks and A/D updates, that are running. With PR each one that ran at the start must have ended once.
     released_idle : all released entries are in memory; waited for always, as earlier commands' writes are to be visible.
     interrupt : strobe with the step, for WSI.
     """
@@ -40,7 +40,7 @@ class CommandFence(wiring.Component):
                 "slot": Out(StepPort()),
                 "write": Out(MemoryWriteSignature()),
                 "pinned": In(config.contexts),
-                "walking": In(config.walks),
+                "walking": In(config.walk_slots + 1),
                 "released_idle": In(1),
                 "interrupt": Out(1),
             }

@@ -10,6 +10,7 @@ from .commands import (
     Command,
     CommandKind,
     CommandResult,
+    CustomWord,
     InvalidateAddress,
     InvalidateWord,
     SequenceWord,
@@ -49,6 +50,7 @@ class CommandStep(wiring.Component):
     mm_acquire: Out(1)
     mm_release: Out(1)
     mm_free: In(1)
+    invalidating: In(1)
     invalidate: Out(1)
     record: Out(InvalidateRecord)
 
@@ -80,13 +82,17 @@ class CommandStep(wiring.Component):
                 m.d.comb += self.mm_release.eq(go)
                 self._event(m, Step.MM_UNLOCK)
             with m.Case(CommandKind.SPACE_TABLE):
-                m.d.comb += [self.space_write_table.eq(go), event.data.eq(self.command.word1)]
+                m.d.comb += [
+                    self.space_write_table.eq(go),
+                    event.data.eq(self.command.word1),
+                    event.id.eq(CustomWord(self.command.word0).options),
+                ]
                 self._event(m, Step.SPACE_TABLE)
             with m.Case(CommandKind.SPACE_VMAS):
                 m.d.comb += [self.space_write_vmas.eq(go), event.data.eq(self.command.word1)]
                 self._event(m, Step.SPACE_VMAS)
             with m.Case(CommandKind.INVALIDATE):
-                m.d.comb += self.invalidate.eq(go)
+                m.d.comb += [ready.eq(~self.invalidating), self.invalidate.eq(go)]
                 self._invalidate(m)
             with m.Default():
                 self._refuse(m)

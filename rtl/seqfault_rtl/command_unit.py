@@ -29,6 +29,7 @@ from .messages import (
     WalkResponse,
 )
 from .paging import PPN_BITS, VPN_BITS, PagingMode
+from .space_table import SpaceFeatures
 
 __all__ = ["CommandUnit"]
 
@@ -37,7 +38,7 @@ _STEP_STROBES = (
     "space_write_table", "space_write_vmas", "sequence_claim", "sequence_begin", "sequence_end", "mm_claim", "mm_acquire", "mm_release",
     "invalidate",
 )  # fmt: skip
-_STEP_CONDITIONS = ("sequence_idle", "sequence_unread", "mm_free")
+_STEP_CONDITIONS = ("sequence_idle", "sequence_unread", "mm_free", "invalidating")
 
 
 class CommandUnit(wiring.Component):
@@ -45,7 +46,7 @@ class CommandUnit(wiring.Component):
 
     Parameters
     ----------
-    config : `spaces`, `contexts`, `walks`, `zap_chunk`.
+    config : `spaces`, `contexts`, `walk_slots`, `zap_chunk`.
 
     Members
     -------
@@ -53,14 +54,14 @@ class CommandUnit(wiring.Component):
         the slot); the unit waits until `stop` has come and gone. fence_interrupt : IOFENCE.C with WSI. busy : level, a command is running.
     slot : step port; the agent in events is 63.
     read, write : memory: commands, entries, fence data. walk_request, walk_response : to find leaf tables.
-    space_write_table, space_write_vmas, space_index, space_data : the space table's write port.
+    space_write_table, space_write_vmas, space_index, space_data, space_features : the space table's write port.
     sequence_id, sequence_begin, sequence_end : the sequence table's operations; `sequence_next` is the sequence after them, `sequence_idle`
         that no writer is active on the id. `sequence_claim`: level, SEQ.BEGIN waits for the readers of the id (`sequence_unread`).
     lock_table, lock_acquire, lock_release, lock_busy : the PTE lock of a table (PPN).
     mm_space, mm_claim, mm_acquire, mm_release, mm_free, mm_held : the mm lock as the writer; `mm_claim` is a level.
     changed, changed_space, changed_vpn : a sweep changed entries in the line of this page; strobe when its writes are visible and the PTE
         lock is still held, outside the slot.
-    invalidate, record : what IOTINVAL.VMA invalidates.
+    invalidate, record : what IOTINVAL.VMA invalidates; not while `invalidating`, the last one's sweep of the L2 TLB.
     pinned, walking, released_idle : what IOFENCE.C waits for.
     released : entries that ZAP removed.
     """
@@ -73,10 +74,11 @@ class CommandUnit(wiring.Component):
                 "queue": In(QueueSettings), "tail": In(32), "head": Out(32), "stop": In(1), "illegal": Out(1), "memory_fault": Out(1),
                 "fence_interrupt": Out(1), "busy": Out(1), "slot": Out(StepPort()), "read": Out(MemoryReadSignature()),
                 "write": Out(MemoryWriteSignature()), "walk_request": Out(stream.Signature(WalkRequest)),
-                "walk_response": In(stream.Signature(WalkResponse)), "space_index": Out(16), "space_data": Out(64), "sequence_id": Out(16),
+                "walk_response": In(stream.Signature(WalkResponse)), "space_index": Out(16), "space_data": Out(64),
+                "space_features": Out(SpaceFeatures), "sequence_id": Out(16),
                 "sequence_next": In(32), "lock_table": Out(PPN_BITS), "lock_busy": In(1), "mm_space": Out(16), "mm_held": In(1),
                 "changed_space": Out(16), "changed_vpn": Out(VPN_BITS), "record": Out(InvalidateRecord), "pinned": In(config.contexts),
-                "walking": In(config.walks), "released_idle": In(1), "released": Out(stream.Signature(ReleasedRecord)), **flags,
+                "walking": In(config.walk_slots + 1), "released_idle": In(1), "released": Out(stream.Signature(ReleasedRecord)), **flags,
             }
         )  # fmt: skip
 
@@ -176,6 +178,7 @@ class CommandUnit(wiring.Component):
             step.sequence_next.eq(self.sequence_next),
             self.space_index.eq(self._decode.space),
             self.space_data.eq(self._fetch.command.payload.word1),
+            self.space_features.eq(CustomWord(self._fetch.command.payload.word0).options),
             self.sequence_id.eq(step.sequence_id),
             self.record.eq(step.record),
             fence.pinned.eq(self.pinned),
@@ -188,21 +191,21 @@ class CommandUnit(wiring.Component):
         ]
 
     def _connect_sweep(self, m: Module) -> None:
-        """The sweep's task. Which spaces are Sv39 is remembered here from SPACE.TABLE."""
+        """The sweep's task. The mode of each space is remembered here from SPACE.TABLE."""
         sweep, command = self._sweep, self._fetch.command.payload
         custom = CustomWord(command.word0)
-        m.submodules.modes = modes = memory.Memory(shape=1, depth=self._config.spaces, init=[])
+        m.submodules.modes = modes = memory.Memory(shape=PagingMode, depth=self._config.spaces, init=[])
         known, learn = modes.read_port(domain="comb"), modes.write_port()
         m.d.comb += [
             known.addr.eq(self._decode.space),
             learn.addr.eq(self._decode.space),
-            learn.data.eq(SatpWord(command.word1).mode == PagingMode.SV39.value),
+            learn.data.eq(SatpWord(command.word1).mode),
             learn.en.eq(self.space_write_table),
-            self._decode.sv39.eq(known.data),
-            sweep.task.sv39.eq(known.data),
+            self._decode.mode.eq(known.data),
+            sweep.task.mode.eq(known.data),
             sweep.task.protect.eq(self._decode.kind == CommandKind.PROTECT),
             sweep.task.space.eq(self._decode.space),
-            sweep.task.rights.eq(custom.rights),
+            sweep.task.rights.eq(custom.options),
             sweep.task.vpn.eq(SweepWord(command.word1).vpn),
             sweep.task.count.eq(custom.count),
         ]

@@ -3,13 +3,12 @@
 from amaranth.lib import data, enum
 
 from .config import PADDR_BITS
-from .paging import VPN_BITS
+from .paging import VPN_BITS, PagingMode
 
 __all__ = [
     "ADDRESS_PAGE_BITS",
     "AGENT",
     "ALL_SPACES",
-    "SV39_HALF_BITS",
     "Command",
     "CommandHeader",
     "CommandKind",
@@ -21,6 +20,7 @@ __all__ = [
     "InvalidateAddress",
     "InvalidateWord",
     "Opcode",
+    "Rights",
     "SatpWord",
     "SequenceWord",
     "SweepTask",
@@ -134,14 +134,22 @@ class FenceAddress(data.Struct):
     reserved: 64 - PADDR_BITS + 2
 
 
+class Rights(data.Struct):
+    """Options of PROTECT."""
+
+    r: 1
+    w: 1
+    x: 1
+
+
 class CustomWord(data.Struct):
-    """Word 0 of the custom commands; `rights` (R W X) of PROTECT and `count` (pages) of ZAP and PROTECT are 0 elsewhere."""
+    """Word 0 of the custom commands; `options`: R W X of PROTECT, ADUE PBMTE NAPOT of SPACE.TABLE; they and `count` (pages) are 0 elsewhere."""
 
     opcode: 7
     func3: 3
     reserved_10: 2
     space: 16
-    rights: data.StructLayout({"r": 1, "w": 1, "x": 1})
+    options: 3
     reserved_31: 1
     count: 32
 
@@ -154,14 +162,10 @@ class SequenceWord(data.Struct):
 
 
 class SweepWord(data.Struct):
-    """Word 1 of ZAP and PROTECT: the first page. Pages beyond the 48-bit address space are malformed."""
+    """Word 1 of ZAP and PROTECT: the first page, sign-extended from what its mode translates; others are malformed."""
 
     vpn: VPN_BITS
     reserved: 64 - VPN_BITS
-
-
-SV39_HALF_BITS = 26
-"""VPN bits of one half of the canonical Sv39 addresses. [Priv 12.4]"""
 
 
 class SatpWord(data.Struct):
@@ -173,11 +177,11 @@ class SatpWord(data.Struct):
 
 
 class SweepTask(data.Struct):
-    """What ZAP or PROTECT is to do: `count` pages of `space` from page `vpn` on. `sv39`: its addresses have 39 bits, else 48."""
+    """What ZAP or PROTECT is to do: `count` pages of `space` from page `vpn` on; `mode` is the space's."""
 
     protect: 1
-    sv39: 1
+    mode: PagingMode
     space: 16
-    rights: data.StructLayout({"r": 1, "w": 1, "x": 1})
+    rights: Rights
     vpn: VPN_BITS
     count: 32

@@ -1,6 +1,6 @@
 """The engine: wiring only. The data path of a fault, block by block, is drawn in README.md."""
 
-from amaranth import Module
+from amaranth import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,6 +10,7 @@ from .command_unit import CommandUnit
 from .config import EngineConfig
 from .fault_unit import FaultUnit
 from .frame_pool import FramePool
+from .memory_updater import MemoryUpdater
 from .messages import Answer, Event, Request
 from .mm_locks import MmLocks
 from .page_request_queue import PageRequestQueue
@@ -21,6 +22,7 @@ from .space_table import SpaceTable
 from .step_slot import StepSlot
 from .translator import Translator
 from .vma_finder import VmaFinder
+from .walk_start import client_count
 from .walker import Walker
 
 __all__ = ["Engine", "EngineStatus"]
@@ -42,7 +44,8 @@ class Engine(wiring.Component):
 
     Members
     -------
-    requests, answers : one stream pair per requester port.
+    requests, answers : one stream pair per requester port. withdraw : per port, a strobe: requests taken before this cycle are not answered
+        any more (a fault that is being resolved is resolved all the same).
     axi : memory (page tables, VMA tree, queues and rings). registers : the register file.
     interrupts : level, one bit per cause (register ipsr).
     status, event, event_valid : for testbenches and formal; with `config.events` false the event is constant 0.
@@ -55,6 +58,7 @@ class Engine(wiring.Component):
             {
                 "requests": In(stream.Signature(Request)).array(config.ports),
                 "answers": Out(stream.Signature(Answer)).array(config.ports),
+                "withdraw": In(1).array(config.ports),
                 "axi": Out(AxiSignature(id_bits=self.memory.id_bits)),
                 "registers": In(AxiLiteSignature()),
                 "interrupts": Out(4),
@@ -81,13 +85,14 @@ class Engine(wiring.Component):
         self.page_requests = PageRequestQueue(config)
         self.released = ReleasedRing(config)
         self.register_file = Registers(config)
-        self.memory = AxiManager(config, readers=4, writers=4)
+        self.updater = MemoryUpdater()
+        self.memory = AxiManager(config, readers=5, writers=5)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for name in (
             "translator", "walker", "finder", "fault_unit", "command_unit", "spaces", "sequences", "pte_locks", "mm_locks",
-            "slot", "pool", "page_requests", "released", "register_file", "memory",
+            "slot", "pool", "page_requests", "released", "register_file", "updater", "memory",
         ):  # fmt: skip
             m.submodules[name] = getattr(self, name)
         self._connect_outside(m)
@@ -102,6 +107,7 @@ class Engine(wiring.Component):
         for port in range(self.config.ports):
             connect(m, flipped(self.requests[port]), self.translator.requests[port])
             connect(m, self.translator.answers[port], flipped(self.answers[port]))
+            m.d.comb += self.translator.withdraw[port].eq(self.withdraw[port])
         connect(m, self.memory.axi, flipped(self.axi))
         connect(m, flipped(self.registers), self.register_file.bus)
         m.d.comb += self.interrupts.eq(self.register_file.interrupts)
@@ -111,18 +117,22 @@ class Engine(wiring.Component):
             m.d.comb += [self.event.eq(self.slot.event), self.event_valid.eq(self.slot.event_valid)]
 
     def _connect_memory(self, m: Module) -> None:
-        readers = (self.walker.memory, self.finder.memory, self.command_unit.read, self.pool.read)
-        writers = (self.fault_unit.write, self.command_unit.write, self.page_requests.write, self.released.write)
+        readers = (self.walker.memory, self.finder.memory, self.command_unit.read, self.pool.read, self.updater.read)
+        writers = (self.fault_unit.write, self.command_unit.write, self.page_requests.write, self.released.write, self.updater.write)
+        # both halves of the updater's exclusive accesses need one AXI ID, so it has the same place among readers and writers
         for index, port in enumerate(readers):
             connect(m, port, self.memory.reads[index])
         for index, port in enumerate(writers):
             connect(m, port, self.memory.writes[index])
 
     def _connect_translation(self, m: Module) -> None:
-        clients = (self.translator, self.fault_unit, self.command_unit)
-        for index, client in enumerate(clients):
-            connect(m, client.walk_request, self.walker.requests[index])
-            connect(m, self.walker.responses[index], client.walk_response)
+        translator, faults, commands = self.translator, self.fault_unit, self.command_unit
+        requests = (translator.walk_request[0], faults.walk_request, commands.walk_request, translator.walk_request[1])
+        responses = (translator.walk_response[0], faults.walk_response, commands.walk_response, translator.walk_response[1])
+        for index in range(client_count(self.config)):
+            connect(m, requests[index], self.walker.requests[index])
+            connect(m, self.walker.responses[index], responses[index])
+        connect(m, translator.update, self.updater.update)
         for index, reader in enumerate((self.walker, self.finder, self.translator)):
             query = self.spaces.queries[index]
             m.d.comb += [query.space.eq(reader.space), reader.space_entry.eq(query.entry)]
@@ -181,6 +191,7 @@ class Engine(wiring.Component):
             self.spaces.write_vmas.eq(commands.space_write_vmas),
             self.spaces.write_space.eq(commands.space_index),
             self.spaces.write_data.eq(commands.space_data),
+            self.spaces.write_features.eq(commands.space_features),
             finder.flush_space.eq(commands.space_write_table),
             finder.flush_index.eq(commands.space_index),
             self.sequences.writer_id.eq(commands.sequence_id),
@@ -200,7 +211,8 @@ class Engine(wiring.Component):
             commands.mm_free.eq(self.mm_locks.free),
             commands.mm_held.eq(self.mm_locks.held),
             commands.pinned.eq(self.fault_unit.pinned),
-            commands.walking.eq(self.walker.active),
+            commands.walking.eq(Cat(self.walker.active, self.translator.updating)),
+            commands.invalidating.eq(self.translator.busy),
             commands.released_idle.eq(self.released.idle),
         ]
         connect(m, commands.released, self.released.record)

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .commands import SV39_HALF_BITS, CommandResult, SweepTask
+from .commands import CommandResult, SweepTask
 from .config import EngineConfig
 from .entry_chunk import PAGE_BITS, EntryChunk
 from .messages import (
@@ -17,7 +17,7 @@ from .messages import (
     WalkRequest,
     WalkResponse,
 )
-from .paging import LEVEL_BITS, PPN_BITS, VPN_BITS, page_mask
+from .paging import LEVEL_BITS, PPN_BITS, VPN_BITS, PagingMode, page_mask
 
 __all__ = ["EntrySweep"]
 
@@ -83,7 +83,7 @@ class EntrySweep(wiring.Component):
         ]
         with m.FSM():
             with m.State("START"):
-                m.d.sync += [vpn.eq(self.task.vpn), end.eq(self._behind_range())]
+                m.d.sync += [vpn.eq(self.task.vpn), end.eq(self._behind_range(m))]
                 with m.If(self.run):
                     m.next = "WALK"
                     with m.If(~self.task.count.any()):
@@ -102,10 +102,14 @@ class EntrySweep(wiring.Component):
                         self._finish(m, CommandResult.MEMORY_FAULT)
         return m
 
-    def _behind_range(self) -> Value:
+    def _behind_range(self, m: Module) -> Value:
         """The page behind the range, at most the one behind the address space."""
         behind = self.task.vpn + self.task.count
-        limit = Mux(self.task.sv39 & ~self.task.vpn[-1], 1 << SV39_HALF_BITS, 1 << VPN_BITS)
+        limit = Signal(VPN_BITS + 1)
+        m.d.comb += limit.eq(1 << VPN_BITS)
+        for name in self._config.modes:
+            with m.If((self.task.mode == PagingMode[name]) & ~self.task.vpn[-1]):
+                m.d.comb += limit.eq(1 << PagingMode[name].levels * LEVEL_BITS - 1)
         return Mux(behind > limit, limit, behind)
 
     def _behind(self, vpn: Value, mask: Value, end: Value) -> Value:
@@ -136,7 +140,7 @@ class EntrySweep(wiring.Component):
                     m.next = "CHUNK"
                 with m.Elif(walked.outcome == WalkOutcome.NONE):
                     m.next = "WALK"
-                    self._advance(m, vpn, self._behind(vpn, page_mask(walked.level), end), end)
+                    self._advance(m, vpn, self._behind(vpn, page_mask(walked.size), end), end)
                 with m.Else():
                     self._finish(m, CommandResult.ILLEGAL)
 

@@ -22,6 +22,7 @@ class FastLane(wiring.Component):
     Members
     -------
     fast, slow : what is merged. A slow input that waits is offered at least in every (2 * `slow`)th cycle.
+    fast_turn : the cycle belongs to `fast`.
     output : `item`, and `source`: 0 for `fast`, 1 + index for the others.
     """
 
@@ -32,6 +33,7 @@ class FastLane(wiring.Component):
             {
                 "fast": In(stream.Signature(shape)),
                 "slow": In(stream.Signature(shape)).array(slow),
+                "fast_turn": Out(1),
                 "output": Out(stream.Signature(merged)),
             }
         )
@@ -51,8 +53,9 @@ class FastLane(wiring.Component):
                 m.d.comb += chosen.eq(index)
         with m.If(waiting.bit_select(first, 1)):
             m.d.comb += chosen.eq(first)
+        m.d.comb += self.fast_turn.eq(~(turn & waiting.any()))
         m.d.comb += [output.payload.item.eq(self.fast.payload), output.valid.eq(self.fast.valid), self.fast.ready.eq(output.ready)]
-        with m.If(turn & waiting.any()):
+        with m.If(~self.fast_turn):
             m.d.comb += [output.valid.eq(1), self.fast.ready.eq(0), output.payload.source.eq(chosen + 1)]
             for index, source in enumerate(self.slow):
                 with m.If(chosen == index):

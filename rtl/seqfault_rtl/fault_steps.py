@@ -15,7 +15,7 @@ from . import fault_commit, fault_exit, fault_lookup
 from .config import EngineConfig
 from .fault_context import AfterStep, Context, ContextState, Policy
 from .messages import AnswerStatus, Event, FaultAnswer, FaultRequest, FindResponse, How, Outcome, Step, WalkResponse
-from .paging import LEVEL_BITS, PPN_BITS, Access, Pte
+from .paging import PPN_BITS, Access, Pte
 
 __all__ = ["FaultSteps"]
 
@@ -131,14 +131,10 @@ class FaultSteps(wiring.Component):
         """The answer's fields as most steps need them: OK, with the page just committed or found mapped."""
         c, answer = self.context, self.answer_record.answer
         mapped = c.state == ContextState.ANSWER
-        found = self.walked.pte.ppn
-        page = Mux(mapped, found, c.frame)
-        for level in range(1, 4):  # a superpage leaf: the lower part of the page number comes from the address
-            low = level * LEVEL_BITS
-            with m.If(mapped & (self.walked.level == level)):
-                m.d.comb += answer.pa.eq(Cat(self.request.offset, self.request.vpn[:low], found[low:]))
-        with m.If(~mapped | (self.walked.level == 0)):
-            m.d.comb += answer.pa.eq(Cat(self.request.offset, page))
+        found = self.walked.pte.translate(Cat(self.request.offset, self.request.vpn), self.walked.size)
+        m.d.comb += answer.pa.eq(Cat(self.request.offset, c.frame))
+        with m.If(mapped):
+            m.d.comb += [answer.pa.eq(found), answer.pbmt.eq(self.walked.pte.pbmt)]
         m.d.comb += [
             self.answer_record.port.eq(self.request.port),
             answer.tag.eq(self.request.tag),
@@ -149,7 +145,7 @@ class FaultSteps(wiring.Component):
         with m.If(self.needs_mm_lock()):
             m.d.comb += answer.how.eq(How.CLASSIC)
         with m.If(mapped & (c.outcome != Outcome.MAPPED)):
-            m.d.comb += [answer.status.eq(AnswerStatus.RETRY), answer.how.eq(How.SOFTWARE), answer.pa.eq(0)]
+            m.d.comb += [answer.status.eq(AnswerStatus.RETRY), answer.how.eq(How.SOFTWARE), answer.pa.eq(0), answer.pbmt.eq(0)]
 
     # --- what the steps are written with ---------------------------------------------------------------------------
 

@@ -1,53 +1,78 @@
-"""What all ports share behind their TLBs: walks, faults, and the answers that come back.
+"""What all ports share behind their TLBs: the L2 TLB, walks, faults, and the answers that come back.
 
-    misses --merge--> MissSort --+--> refused --------------------+--merge--> answers, by port
-                                 +--> MissWalks --+--> translated-+
-                                 |                |               +--- fault answers
-                                 +--> denied -----+--merge--> fault queue --> faults
+    misses --in turn--> register --> MissSort --+--> walker --------+
+                          | ^ L2Tlb             +--> MissTable      +--> MissEnd --+--> answers, by port
+                                                +-------------------+              +--> AdUpdate --> answers
+                                                                                   +--> fault queue --> fault unit --> answers
 
 It cannot deadlock: every answer finds room at its port and every fault finds room in the queue (each is one of the `ports` *
-`port_misses` that may be outstanding), so walk responses are always taken, and the fault unit's own walks go on.
+`port_misses` that may be outstanding), and AdUpdate has a walk slot of its own; so walk responses are always taken, and the fault unit's
+own walks go on.
 """
 
-from amaranth import Module
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from .ad_update import AdUpdate
 from .config import EngineConfig
-from .messages import Answer, FaultAnswer, FaultRequest, FillRecord, SpaceEntry, WalkRequest, WalkResponse
-from .miss_records import Miss
+from .fast_lane import FastLane
+from .l2_tlb import L2Tlb
+from .messages import (
+    Answer,
+    FaultAnswer,
+    FaultRequest,
+    FillRecord,
+    InvalidateRecord,
+    MemoryUpdateSignature,
+    SpaceEntry,
+    WalkRequest,
+    WalkResponse,
+)
+from .miss_end import MissEnd
+from .miss_records import PAGE_OFFSET_BITS, Miss
 from .miss_sort import MissSort
-from .miss_walks import MissWalks
+from .miss_table import MissTable
+from .round_robin import RoundRobin
 from .stream_merge import StreamMerge
 
 __all__ = ["MissUnit"]
 
 
 class MissUnit(wiring.Component):
-    """Resolves misses by walks, and passes on what is a page fault.
+    """Resolves misses by the L2 TLB and by walks, and passes on what is a page fault.
+
+    A miss that is offered in cycle t asks the walker in t + 1; a walk's response in r is an answer in r + 1, one of the L2 TLB in t + 2.
 
     Parameters
     ----------
     config : parameters of the engine; at most `walks` walks are outstanding.
+    has_fault_unit : page faults of user-mode requests go to `faults`; else every fault is answered FAULT.
 
     Members
     -------
     misses, answers : per port; `answers` must be ready for every miss that the port has outstanding.
-    walk_request, walk_response : the walker; a response is taken within a bounded number of cycles whatever the fault unit does.
+    walk_request, walk_response : the walker's clients: 0 for misses, 1 for A/D updates; a response of the first is taken within a bounded
+        number of cycles whatever the fault unit does.
+    update : memory, for A/D updates. updating : one is under way.
     faults, fault_answers : the fault unit; one answer per fault.
     space, space_entry : combinational query of the space table.
-    fill, fill_port, fill_record : strobe: a leaf for the port's TLB, see `MissWalks`.
+    fill, fill_port, fill_record : strobe: a leaf for the port's TLB.
+    commit, commit_record : strobe: a leaf that the fault unit has committed, for the L2 TLB.
+    invalidate, record : strobe of the command unit; not while `busy`.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
-        self._config = config
+    def __init__(self, config: EngineConfig, *, has_fault_unit: bool = True) -> None:
+        self._config, self._has_fault_unit = config, has_fault_unit
         super().__init__(
             {
                 "misses": In(stream.Signature(Miss)).array(config.ports),
                 "answers": Out(stream.Signature(Answer)).array(config.ports),
-                "walk_request": Out(stream.Signature(WalkRequest)),
-                "walk_response": In(stream.Signature(WalkResponse)),
+                "walk_request": Out(stream.Signature(WalkRequest)).array(2),
+                "walk_response": In(stream.Signature(WalkResponse)).array(2),
+                "update": Out(MemoryUpdateSignature()),
+                "updating": Out(1),
                 "faults": Out(stream.Signature(FaultRequest)),
                 "fault_answers": In(stream.Signature(FaultAnswer)),
                 "space": Out(16),
@@ -55,40 +80,152 @@ class MissUnit(wiring.Component):
                 "fill": Out(1),
                 "fill_port": Out(8),
                 "fill_record": Out(FillRecord),
+                "commit": In(1),
+                "commit_record": In(FillRecord),
+                "invalidate": In(1),
+                "record": In(InvalidateRecord),
+                "busy": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
         m = Module()
-        m.submodules.misses = misses = StreamMerge(Miss, self._config.ports)
-        m.submodules.sort = sort = MissSort()
-        m.submodules.walks = walks = MissWalks(self._config)
-        m.submodules.faults = faults = StreamMerge(FaultRequest, 2)
-        m.submodules.answers = answers = StreamMerge(FaultAnswer, 3)
-        for source, sink in zip(self.misses, misses.inputs, strict=True):
-            wiring.connect(m, wiring.flipped(source), sink)
-        wiring.connect(m, sort.walk, walks.requests)
-        wiring.connect(m, sort.fault, faults.inputs[0])
-        wiring.connect(m, walks.faults, faults.inputs[1])
-        wiring.connect(m, sort.refused, answers.inputs[0])
-        wiring.connect(m, walks.answers, answers.inputs[1])
-        wiring.connect(m, wiring.flipped(self.fault_answers), answers.inputs[2])
-        wiring.connect(m, walks.walk_request, wiring.flipped(self.walk_request))
-        wiring.connect(m, wiring.flipped(self.walk_response), walks.walk_response)
+        m.submodules.sort = sort = MissSort(self._config)
+        m.submodules.table = table = MissTable(self._config)
+        m.submodules.end = end = MissEnd(self._config, has_fault_unit=self._has_fault_unit)
+        port = self._admit(m, sort)
+        request, walk, response = sort.miss.payload.request, self.walk_request[0], self.walk_response[0]
         m.d.comb += [
-            sort.miss.valid.eq(misses.output.valid),
-            sort.miss.payload.eq(misses.output.payload.item),
-            sort.port.eq(misses.output.payload.source),
-            misses.output.ready.eq(sort.miss.ready),
             self.space.eq(sort.space),
             sort.space_entry.eq(self.space_entry),
-            self.fill.eq(walks.fill),
-            self.fill_port.eq(walks.fill_port),
-            self.fill_record.eq(walks.fill_record),
+            sort.found.eq(table.found),
+            table.request.request.eq(request),
+            table.request.port.eq(port),
+            table.enter.eq(sort.miss.valid & sort.miss.ready),
+            table.start.eq(sort.walk),
+            table.join.eq(sort.join),
+            table.invalidate.eq(self.invalidate),
+            walk.valid.eq(sort.walk & table.has_walk),
+            walk.payload.tag.eq(table.walk),
+            walk.payload.space.eq(request.space),
+            walk.payload.vpn.eq(request.va[PAGE_OFFSET_BITS:]),
+            sort.walk_ready.eq(walk.ready & table.has_walk),
         ]
-        self._queue_faults(m, faults.output)
-        self._deliver(m, answers.output)
+        # a walk's response goes before what ends without one
+        m.d.comb += [
+            response.ready.eq(end.ends.ready),
+            sort.ends_ready.eq(end.ends.ready & ~response.valid),
+            end.ends.valid.eq(response.valid | sort.ends),
+            end.ends.payload.end.eq(sort.end),
+            end.ends.payload.miss.eq(Mux(response.valid, table.head, table.miss)),
+            end.ends.payload.chained.eq(response.valid),
+            table.ended.eq(response.payload.tag),
+            table.close.eq(response.valid & response.ready),
+            table.current.eq(end.current),
+            table.leave.eq(end.leave),
+            table.leave_walk.eq(end.leave_walk),
+            end.asked.eq(table.asked),
+            end.following.eq(table.following),
+            end.is_last.eq(table.is_last),
+            end.invalidate.eq(self.invalidate),
+        ]
+        with m.If(response.valid):
+            m.d.comb += [end.ends.payload.end.eq(0), end.ends.payload.end.walk.eq(response.payload)]
+        answered_walk = Signal.like(table.ended)
+        with m.If(table.close):
+            m.d.sync += answered_walk.eq(table.ended)
+        m.d.comb += table.current_walk.eq(answered_walk)
+        self._finish(m, end)
         return m
+
+    def _admit(self, m: Module, sort: MissSort) -> Signal:
+        """The next miss of the ports, in turn, into the register before `sort`; returns the port that it is from."""
+        m.submodules.turn = turn = RoundRobin(self._config.ports)
+        miss, held, port = Signal(Miss), sort.miss, Signal(8)
+        valid, kept = Signal(), Signal(Miss)
+        m.d.comb += [
+            turn.requests.eq(Cat(source.valid for source in self.misses)),
+            turn.taken.eq(~valid),
+            held.valid.eq(valid),
+            held.payload.eq(kept),
+        ]
+        for index, source in enumerate(self.misses):
+            with m.If(turn.grant == index):
+                m.d.comb += [source.ready.eq(~valid), miss.eq(source.payload)]
+        with m.If(~valid):
+            m.d.sync += [valid.eq(turn.valid), kept.eq(miss), port.eq(turn.grant)]
+        with m.Elif(held.ready):
+            m.d.sync += valid.eq(0)
+        if self._config.l2_sets:
+            self._look_up(m, sort, turn.valid & ~valid, miss)
+        return port
+
+    def _look_up(self, m: Module, sort: MissSort, lookup: Signal, miss: Miss) -> None:
+        m.submodules.l2 = l2 = L2Tlb(self._config)
+        m.d.comb += [
+            l2.lookup.eq(lookup),
+            l2.lookup_record.space.eq(miss.request.space),
+            l2.lookup_record.vpn.eq(miss.request.va[PAGE_OFFSET_BITS:]),
+            sort.l2_hit.eq(l2.hit),
+            sort.l2_pte.eq(l2.pte),
+            sort.l2_size.eq(l2.size),
+            l2.invalidate.eq(self.invalidate),
+            l2.record.eq(self.record),
+            self.busy.eq(l2.busy),
+        ]
+        self._l2 = l2
+
+    def _finish(self, m: Module, end: MissEnd) -> None:
+        """Answers and faults: those of MissEnd pass at once; AdUpdate's and the fault unit's get a cycle of two while they wait."""
+        config = self._config
+        m.submodules.others = others = StreamMerge(FaultAnswer, 2)
+        m.submodules.answers = answers = FastLane(FaultAnswer, 1)
+        m.submodules.faulted = faulted = FastLane(FaultRequest, 1)
+        wiring.connect(m, end.answers, answers.fast)
+        wiring.connect(m, end.faults, faulted.fast)
+        wiring.connect(m, wiring.flipped(self.fault_answers), others.inputs[1])
+        m.d.comb += [
+            answers.slow[0].valid.eq(others.output.valid),
+            answers.slow[0].payload.eq(others.output.payload.item),
+            others.output.ready.eq(answers.slow[0].ready),
+            end.sure.eq(answers.fast_turn & faulted.fast_turn),
+            self.fill.eq(end.fill),
+            self.fill_port.eq(end.fill_port),
+            self.fill_record.eq(end.fill_record),
+        ]
+        remembered = Signal()
+        m.d.comb += remembered.eq(self.commit | (end.fill & ~end.from_l2))
+        if config.svadu:
+            self._update(m, end, others.inputs[0], faulted.slow[0], remembered)
+        if config.l2_sets:
+            m.d.comb += [
+                self._l2.fill.eq(remembered),
+                self._l2.fill_record.eq(Mux(self.commit, self.commit_record, self.fill_record)),
+            ]
+        if self._has_fault_unit:
+            self._queue_faults(m, faulted.output)
+        item = answers.output.payload.item
+        for index, sink in enumerate(self.answers):
+            m.d.comb += sink.payload.eq(item.answer)
+            with m.If(item.port == index):
+                m.d.comb += [sink.valid.eq(answers.output.valid), answers.output.ready.eq(sink.ready)]
+
+    def _update(self, m: Module, end: MissEnd, answers: wiring.PureInterface, faults: wiring.PureInterface, remembered: Signal) -> None:
+        """Leaves without A or D. What has been updated is filled before what MissEnd would fill in the same cycle."""
+        m.submodules.update = update = AdUpdate(self._config)
+        wiring.connect(m, end.updates, update.requests)
+        wiring.connect(m, update.answers, answers)
+        wiring.connect(m, update.faults, faults)
+        wiring.connect(m, update.update, wiring.flipped(self.update))
+        wiring.connect(m, update.walk_request, wiring.flipped(self.walk_request[1]))
+        wiring.connect(m, wiring.flipped(self.walk_response[1]), update.walk_response)
+        m.d.comb += [
+            update.invalidate.eq(self.invalidate),
+            self.updating.eq(~update.requests.ready),
+            end.sure.eq(m.submodules.answers.fast_turn & m.submodules.faulted.fast_turn & update.requests.ready),
+        ]
+        with m.If(update.fill):
+            m.d.comb += [remembered.eq(1), self.fill.eq(1), self.fill_port.eq(update.fill_port), self.fill_record.eq(update.fill_record)]
 
     def _queue_faults(self, m: Module, source: wiring.PureInterface) -> None:
         """Room for every fault that can be outstanding; buffered, so that a deep one becomes block RAM."""
@@ -102,11 +239,3 @@ class MissUnit(wiring.Component):
             fault.eq(queue.r_data),
             queue.r_en.eq(self.faults.ready),
         ]
-
-    def _deliver(self, m: Module, source: wiring.PureInterface) -> None:
-        """To the port that asked."""
-        item = source.payload.item
-        for index, sink in enumerate(self.answers):
-            m.d.comb += sink.payload.eq(item.answer)
-            with m.If(item.port == index):
-                m.d.comb += [sink.valid.eq(source.valid), source.ready.eq(sink.ready)]

@@ -18,6 +18,8 @@ SETTLE_NS = 1
 PATIENCE = 60000
 """Cycles in which posted commands must be executed."""
 QUEUE_BASE = 0x8000_0000
+PAGE_SIZE_OF_LEVEL = (0, 2, 4, 5)
+"""`PageSize` of a leaf at a level, in numbers."""
 
 
 class CommandBench:
@@ -111,7 +113,8 @@ class CommandBench:
         self.write.drive()
         await Timer(SETTLE_NS, unit="ns")
         space, table, vma_id = int(dut.mm_space.value), int(dut.lock_table.value) * PAGE, int(dut.sequence_id.value)
-        unread = rng.random() < 0.5
+        unread, self.sweeping = rng.random() < 0.5, rng.random() < 0.3
+        dut.invalidating.value = self.sweeping
         dut.mm_held.value = space in self.mm_writers
         dut.mm_free.value = space not in self.mm_writers and not self.mm_readers.get(space)
         dut.lock_busy.value = table in self.held_by_others
@@ -164,7 +167,7 @@ class CommandBench:
             if self.failing_walks:
                 self.failing_walks -= 1
                 answer["outcome"] = 3
-            self.walks_waiting.append(answer | {"tag": asked["tag"]})
+            self.walks_waiting.append(answer | {"tag": asked["tag"], "size": PAGE_SIZE_OF_LEVEL[answer["level"]]})
         if dut.released__valid.value and dut.released__ready.value:
             record = unpack(ReleasedRecord, int(dut.released__payload.value))
             self.released.append((record["pte"], record["vpn"], record["space"]))
@@ -224,6 +227,7 @@ class CommandBench:
             if name in strobes:
                 self.roots[name, int(dut.space_index.value)] = int(dut.space_data.value)
         if "invalidate" in strobes:
+            assert not self.sweeping, "an invalidation while the last one's sweep is running"
             self.records.append(unpack(InvalidateRecord, int(dut.record.value)))
         if "lock_acquire" in strobes:
             assert table not in self.held_by_others, f"PTE_LOCK of table {table:#x}, which somebody else holds"

@@ -11,6 +11,10 @@ __all__ = ["CommandModel", "PageTables", "bits"]
 PAGE, ENTRIES = 4096, 512
 V, R, W, X = 1, 2, 4, 8
 SV39, SV48 = 8, 9
+VPN_BITS = 45
+"""Width of a page number in bits, of which the upper ones repeat the sign."""
+HALF_BITS = {SV39: 26, SV48: 35}
+"""Page numbers of one half of the addresses of a mode, in bits."""
 STEP = {
     "MM_LOCK": 32, "MM_UNLOCK": 33, "SEQ_BEGIN": 34, "SEQ_END": 35, "PTE_LOCK": 36, "PTE_CLEAR": 37, "PTE_PROTECT": 38, "PTE_UNLOCK": 39,
     "INVALIDATE": 40, "FENCE": 41, "SPACE_TABLE": 42, "SPACE_VMAS": 43, "ILLEGAL": 44,
@@ -150,20 +154,21 @@ class CommandModel:
 
     def _space(self, func3: int, word0: int, word1: int) -> list | None:
         space = bits(word0, 12, 27)
-        if not self._named(word0) or func3 > 1 or (not func3 and (word1 >> 60 not in (0, 8, 9) or bits(word1, 44, 59))):
+        if func3:
+            return [event("SPACE_VMAS", space=space, data=word1)] if func3 == 1 and self._named(word0) else None
+        if not self._named(word0 & ~(7 << 28)) or word1 >> 60 not in (0, 1, 8, 9, 10) or bits(word1, 44, 59):
             return None
-        if not func3:
-            self.modes[space] = word1 >> 60
-        return [event("SPACE_VMAS" if func3 else "SPACE_TABLE", space=space, data=word1)]
+        self.modes[space] = word1 >> 60
+        return [event("SPACE_TABLE", space=space, id=bits(word0, 28, 30), data=word1)]
 
     def _sweep(self, func3: int, word0: int, word1: int) -> list | None:
         space, rights, first = bits(word0, 12, 27), bits(word0, 28, 30), word1
-        if not self._named(word0, rights=True) or func3 > 1 or space not in self.locked or first >> 36:
+        if not self._named(word0, rights=True) or func3 > 1 or space not in self.locked or first >> VPN_BITS:
             return None
-        narrow = self.modes.get(space) == SV39
-        if (rights in (0, 2, 6) if func3 else rights) or (narrow and first >> 26 not in (0, 1023)):
+        half = HALF_BITS.get(self.modes.get(space), VPN_BITS)
+        if (rights in (0, 2, 6) if func3 else rights) or first >> half not in (0, (1 << VPN_BITS - half) - 1):
             return None
-        end = min(first + bits(word0, 32, 63), 1 << (26 if narrow and first < 1 << 26 else 36))
+        end = min(first + bits(word0, 32, 63), 1 << (half if first < 1 << half else VPN_BITS))
         events: list[dict[str, int]] = []
         for base, table in sorted(self.tables.leaves.get(space, {}).items()):
             for start in range(base, base + ENTRIES, self.chunk):

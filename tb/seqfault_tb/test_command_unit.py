@@ -6,7 +6,7 @@ from random import Random
 import cocotb
 
 from .command_bench import CommandBench
-from .command_model import STEP, SV39, SV48
+from .command_model import HALF_BITS, STEP, SV39, SV48, VPN_BITS
 
 SPACES, CHUNK, CONTEXTS, WALKS = (int(os.environ.get(name, "8")) for name in ("SPACES", "CHUNK", "CONTEXTS", "WALKS"))
 SEED = int(os.environ.get("COMMAND_SEED", "1"))
@@ -72,7 +72,7 @@ async def single_steps(dut) -> None:
     assert (bench.generations[7], bench.writers[7], bench.mm_writers) == (2, 0, set())
     await bench.run([invalidate(), invalidate(2), invalidate(page=0x12345), invalidate(3, page=0x7)])
     await bench.run([invalidate(3, page=0b1010_0111, s=True), invalidate(0, page=0x800, s=True), invalidate(page=(1 << 52) - 1, s=True)])
-    full = (1 << 36) - 1
+    full = (1 << VPN_BITS) - 1
     expected = [
         (1, 0, 1, 0, 0), (0, 2, 1, 0, 0), (1, 0, 0, 0x12345, 0), (0, 3, 0, 7, 0),
         (0, 3, 0, 0b1010_0000, 0b1111), (0, 0, 0, 0x800, 1), (1, 0, 0, 0, full),
@@ -93,11 +93,11 @@ async def refused(dut) -> None:
     wrong = [
         (0, 0), (3, 0), (127, 0), (1 | 1 << 7, 0), (2 | 1 << 7, 0), (custom(64, 2, 1), 3), (custom(66, 5, 1), 0), (custom(67, 2, 1), 0),
         (custom(64, 0, 1) | 1 << 10, 3), (custom(64, 0, 1) | 1 << 31, 3), (custom(64, 0, 1, count=1), 3), (custom(64, 0, 1, rights=1), 3),
-        begin(1, 1 << 16), end(1, 3), begin(SPACES, 3), lock(1), lock(SPACES), (custom(66, 1, 1), 1), (custom(67, 0, 1), 1 << 60),
+        begin(1, 1 << 16), end(1, 3), begin(SPACES, 3), lock(1), lock(SPACES), (custom(66, 1, 1), 1), (custom(67, 0, 1), 2 << 60),
         (custom(67, 0, 1), 8 << 60 | 1 << 44), (custom(67, 0, SPACES), 8 << 60), (1 | 1 << 11, 0), (1 | 1 << 33, 0), (1, 1), (1, 1 << 62),
         invalidate(SPACES), (2 | 1 << 14, 0), fence(address=0x9000_0044), (2 | 1 << 10, 1 << 54), protect(1, 0, 1, 0), protect(1, 0, 1, 2),
-        protect(1, 0, 1, 6), (custom(65, 0, 1, count=1, rights=1), 0), zap(1, 1 << 26, 1), zap(1, (1 << 36) - (1 << 26) - 1, 1),
-        zap(2, 1 << 36, 1), zap(SPACES, 0, 1), zap(3, 0, 1),
+        protect(1, 0, 1, 6), (custom(65, 0, 1, count=1, rights=1), 0), zap(1, 1 << 26, 1), zap(1, (1 << VPN_BITS) - (1 << 26) - 1, 1),
+        zap(2, 1 << 35, 1), zap(1, 1 << VPN_BITS, 1), zap(SPACES, 0, 1), zap(3, 0, 1),
     ]  # fmt: skip
     await bench.run(wrong)
     assert len([event for event in bench.events if event["first"] == STEP["ILLEGAL"]]) == len(wrong)
@@ -112,7 +112,7 @@ async def sweeps(dut) -> None:
     for space, mode in ((0, SV39), (3, SV48)):
         await make_space(bench, space, mode)
         await bench.run([lock(space)])
-        width = 26 if mode == SV39 else 36
+        width = HALF_BITS[mode]
         bases = [*sorted(rng.sample(range(1 << width - 9), 5)), 0, 1, (1 << width - 9) - 1]
         bases.append(bases[2] + 1)
         for base in bases:
@@ -142,16 +142,16 @@ async def edges_of_the_address_space(dut) -> None:
     await make_space(bench, 1, SV39)
     await make_space(bench, 2, SV48)
     await bench.run([lock(1), lock(2), lock(4)])
-    last = {1: (1 << 26) - 1, 2: (1 << 36) - 1}
+    last = {space: (1 << HALF_BITS[mode]) - 1 for space, mode in ((1, SV39), (2, SV48))}
     for space, page in last.items():
         for vpn in (0, page):
             bench.tables.map(space, vpn)
         await bench.run([zap(space, page - 3, (1 << 32) - 1), zap(space, page, 1)])
         assert bench.memory[bench.tables.slot(space, page)] == 0
         assert bench.memory[bench.tables.slot(space, 0)] != 0
-    bench.tables.map(1, (1 << 36) - 1)
-    await bench.run([zap(1, (1 << 36) - 2, 5)])
-    assert bench.memory[bench.tables.slot(1, (1 << 36) - 1)] == 0
+    bench.tables.map(1, (1 << VPN_BITS) - 1)
+    await bench.run([zap(1, (1 << VPN_BITS) - 2, 5)])
+    assert bench.memory[bench.tables.slot(1, (1 << VPN_BITS) - 1)] == 0
     await bench.run([zap(4, 0, 1 << 30)])  # a space without a table has no entries
     bench.tables.map(1, 5)
     bench.tables.map(1, 512, level=1)
