@@ -171,8 +171,8 @@ class PinMachine(Machine):
         if self._pin(f"answers__{port}__valid").value and self._pin(f"answers__{port}__ready").value:
             fields = unpack(messages.Answer, int(self._pin(f"answers__{port}__payload").value))
             issued = self._issued.pop((port, fields["tag"]), -1)
-            self._answers.append(Answer(port=port, issued=issued, cycle=self._cycle, **fields))
+            known = {name: fields[name] for name in ("tag", "status", "how", "reason", "pa")}
+            self._answers.append(Answer(port=port, issued=issued, cycle=self._cycle, **known))
             self._progress = self._cycle
             if self.on_answer is not None:
-                values = (fields[name] for name in ("tag", "status", "how", "reason", "pa"))
-                self.on_answer([2, self._cycle, port, *values])
+                self.on_answer([2, self._cycle, port, *known.values()])
