@@ -4,14 +4,16 @@ A translation is a hint: the TLB may lose one at any time, but it gives none tha
 same page of a space, so at most one matches.
 """
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from itertools import pairwise
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
 from .messages import FillRecord, InvalidateRecord
-from .paging import LEVEL_BITS, MAX_LEVELS, PPN_BITS, VPN_BITS, Pte, page_mask
+from .paging import PPN_BITS, VPN_BITS, PageSize, Pte
 
 __all__ = ["LookupRecord", "Tlb"]
 
@@ -23,21 +25,8 @@ class LookupRecord(data.Struct):
     vpn: 52
 
 
-class Leaf(data.Struct):
-    """What is kept of a leaf PTE and its level: V is 1, and the bits not here are 0 or (RSW) do not concern hardware."""
-
-    r: 1
-    w: 1
-    x: 1
-    u: 1
-    g: 1
-    a: 1
-    d: 1
-    ppn: PPN_BITS
-    level: 2
-
-    KEPT = ("r", "w", "x", "u", "g", "a", "d", "ppn")
-    """Fields taken over from the PTE."""
+KEPT = {"r": 1, "w": 1, "x": 1, "u": 1, "g": 1, "a": 1, "d": 1, "ppn": PPN_BITS, "pbmt": 2, "n": 1}
+"""Fields kept of a leaf PTE, with their widths: V is 1, and the others are 0 or (RSW) do not concern hardware."""
 
 
 class Tlb(wiring.Component):
@@ -49,16 +38,16 @@ class Tlb(wiring.Component):
 
     Parameters
     ----------
-    config : parameters of the engine.
+    config : parameters of the engine. Page numbers are stored and compared in `vpn_bits` bits.
 
     Members
     -------
     lookup, lookup_record : strobe: look this up.
-    hit, pte, level : from the next cycle until the next lookup: the result. `pte` as filled, without RSW; V=0 without a hit. A result can
-        turn from hit to miss while it stands (invalidation, replacement), never back. An address that is not canonical in Sv48 or a
-        space out of range does not hit.
+    hit, pte, mask : in the next cycle, the result; `hit` does not wait for the entry to be read and comes before the others. `pte` as filled,
+        without RSW; V=0 without a hit. `mask`: VPN bits that select a 4 KiB page within the page. No hit for an address whose bits above
+        those compared do not repeat the topmost of them, and for a space out of range.
     fill, fill_record : strobe: hold this leaf, in place of all that it overlaps. Seen by lookups from the second cycle after. Ignored if
-        the PTE is no valid leaf, or with an invalidation (any) in the same or the next cycle.
+        the PTE is no valid leaf, or with an invalidation (any) in the same or the next cycle. Only sizes that the configuration has.
     invalidate, record : strobe: from the next cycle on no result comes from an entry that it covers.
     """
 
@@ -66,7 +55,7 @@ class Tlb(wiring.Component):
     lookup_record: In(LookupRecord)
     hit: Out(1)
     pte: Out(Pte)
-    level: Out(2)
+    mask: Out(VPN_BITS)
     fill: In(1)
     fill_record: In(FillRecord)
     invalidate: In(1)
@@ -75,7 +64,8 @@ class Tlb(wiring.Component):
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._entries = range(config.tlb_entries)
-        self._tag_layout = data.StructLayout({"vpn": VPN_BITS, "space": config.space_bits, "level": 2, "g": 1})
+        self._sizes = [size for size in PageSize if size.mask_bits < config.vpn_bits and (config.sv32 or size is not PageSize.MIB_4)]
+        self._tag_layout = data.StructLayout({"vpn": config.vpn_bits, "space": config.space_bits, "above": len(self._sizes) - 1, "g": 1})
         super().__init__()
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
@@ -94,8 +84,22 @@ class Tlb(wiring.Component):
             m.d.sync += valid.eq((valid & ~struck) | stored)
         for index, tag in enumerate(tags):
             with m.If(stored[index]):
-                m.d.sync += [tag.vpn.eq(held.vpn), tag.space.eq(held.space), tag.level.eq(held.level), tag.g.eq(held.pte.g)]
+                m.d.sync += [tag.vpn.eq(held.vpn), tag.space.eq(held.space), tag.above.eq(self._above(held.size)), tag.g.eq(held.pte.g)]
         return m
+
+    def _above(self, size: Value) -> Value:
+        """A size as tags hold it: for each size but the smallest, whether the page has at least that one."""
+        return Cat(Value.cast(size) >= step.value for step in self._sizes[1:])
+
+    def _mask(self, above: Value) -> Value:
+        """VPN bits that select a 4 KiB page within the page; `vpn_bits` wide."""
+        steps = [step.mask_bits for step in self._sizes]
+        groups = [bit.replicate(high - low) for bit, (low, high) in zip(above, pairwise(steps), strict=True)]
+        return Cat(*groups, Const(0, self._config.vpn_bits - steps[-1]))
+
+    def _same_page(self, tag: data.View, difference: Value) -> Value:
+        """No difference above the offset within the entry's page."""
+        return ~(difference & ~self._mask(tag.above)).any()
 
     def _capture_fill(self, m: Module) -> tuple[FillRecord, Signal]:
         """A register before the comparison with all entries, which fills share with invalidations."""
@@ -109,32 +113,29 @@ class Tlb(wiring.Component):
 
     def _probe(self, m: Module, tags: list[data.View], held: FillRecord) -> Signal:
         """Entries that the invalidation of this cycle covers, or else that the waiting fill overlaps."""
-        struck, ignored, vpn, space = Signal(len(tags)), Signal(VPN_BITS), Signal(VPN_BITS), Signal(16)
+        struck, ignored, vpn, space = Signal(len(tags)), Signal(self._config.vpn_bits), Signal(self._config.vpn_bits), Signal(16)
         record = self.record
-        m.d.comb += [ignored.eq(page_mask(held.level)), vpn.eq(held.vpn), space.eq(held.space)]
+        m.d.comb += [ignored.eq(self._mask(self._above(held.size))), vpn.eq(held.vpn), space.eq(held.space)]
         with m.If(self.invalidate):
             m.d.comb += [ignored.eq(record.mask | record.any_page.replicate(VPN_BITS)), vpn.eq(record.vpn), space.eq(record.space)]
         any_space = self.invalidate & record.any_space
         for index, tag in enumerate(tags):
             spared = self.invalidate & ~record.any_space & tag.g
             in_space = any_space | (tag.space == space)
-            m.d.comb += struck[index].eq(in_space & ~spared & _same_page(tag, (tag.vpn ^ vpn) & ~ignored))
+            m.d.comb += struck[index].eq(in_space & ~spared & self._same_page(tag, (tag.vpn ^ vpn) & ~ignored))
         return struck
 
     def _match(self, m: Module, tags: list[data.View], valid: Signal, stored: Signal) -> Value:
-        """The entry that matches the last lookup, one-hot, if the address is one at all; one overwritten since does not count."""
-        matched, canonical = Signal(len(tags)), Signal()
-        record = self.lookup_record
-        with m.If(self.lookup):
-            signs = record.vpn[VPN_BITS - 1 :]
-            m.d.sync += canonical.eq((record.space < self._config.spaces) & (signs.all() | ~signs.any()))
+        """The entry that matches the last cycle's lookup, one-hot, if there was one and of an address; one overwritten since does not count."""
+        matched, sound = Signal(len(tags)), Signal()
+        record, bits = self.lookup_record, self._config.vpn_bits
+        signs = record.vpn[bits - 1 :]
+        m.d.sync += sound.eq(self.lookup & (record.space < self._config.spaces) & (signs.all() | ~signs.any()))
         for index, tag in enumerate(tags):
-            with m.If(stored[index]):
-                m.d.sync += matched[index].eq(0)
-            with m.Elif(self.lookup):
-                m.d.sync += matched[index].eq((tag.space == record.space) & _same_page(tag, tag.vpn ^ record.vpn[:VPN_BITS]))
-        m.d.comb += self.hit.eq((matched & valid).any() & canonical)
-        return matched & valid
+            same = (tag.space == record.space[: self._config.space_bits]) & self._same_page(tag, tag.vpn ^ record.vpn[:bits])
+            m.d.sync += matched[index].eq(same & ~stored[index])
+        m.d.comb += self.hit.eq((matched & valid).any() & sound)
+        return matched & valid & sound.replicate(len(tags))
 
     def _choose_victim(self, m: Module, valid: Signal, touched: Value) -> Signal:
         """Index of the entry that the next fill takes."""
@@ -149,18 +150,12 @@ class Tlb(wiring.Component):
 
     def _read_leaf(self, m: Module, matched: Value, store: Value, victim: Signal, held: FillRecord) -> None:
         """The leaves are in a memory: no wide multiplexer, no flip-flops."""
-        m.submodules.leaves = leaves = Memory(shape=Leaf, depth=len(self._entries), init=[])
+        layout = data.StructLayout({**KEPT, "above": len(self._sizes) - 1})
+        m.submodules.leaves = leaves = Memory(shape=layout, depth=len(self._entries), init=[])
         write, read = leaves.write_port(), leaves.read_port(domain="comb")
-        row = write.data
-        m.d.comb += [write.en.eq(store), write.addr.eq(victim), row.level.eq(held.level)]
-        m.d.comb += [getattr(row, name).eq(getattr(held.pte, name)) for name in Leaf.KEPT]
+        m.d.comb += [write.en.eq(store), write.addr.eq(victim), write.data.above.eq(self._above(held.size))]
+        m.d.comb += [write.data[name].eq(held.pte[name]) for name in KEPT]
         for bit in range(len(read.addr)):
             m.d.comb += read.addr[bit].eq(Cat(matched[index] for index in self._entries if index >> bit & 1).any())
-        m.d.comb += [self.pte.v.eq(self.hit), self.level.eq(read.data.level)]
-        m.d.comb += [getattr(self.pte, name).eq(getattr(read.data, name)) for name in Leaf.KEPT]
-
-
-def _same_page(tag: data.View, difference: Value) -> Value:
-    """No difference above the offset within the entry's page. VPN bits are compared level by level."""
-    levels = range(MAX_LEVELS)
-    return ~Cat((tag.level <= level) & difference.word_select(level, LEVEL_BITS).any() for level in levels).any()
+        m.d.comb += [self.pte.v.eq(self.hit), self.mask.eq(self._mask(read.data.above))]
+        m.d.comb += [self.pte[name].eq(read.data[name]) for name in KEPT]

@@ -1,6 +1,7 @@
 """Tlb against a set of translations: a hit must be in the set, what was used last must hit, and small working sets fit."""
 
 import os
+from itertools import pairwise
 from random import Random
 
 import cocotb
@@ -12,13 +13,18 @@ from seqfault_rtl.paging import Pte
 from seqfault_rtl.tlb import LookupRecord
 
 from .fields import pack, unpack
-from .tlb_model import LEVEL_BITS, Invalidation, Translation, canonical, covers, same_superpage
+from .tlb_model import PAGE_BITS, Invalidation, Translation, canonical, covers, possible_sizes, same_page
 
 ENTRIES = int(os.environ.get("TLB_ENTRIES", "16"))
 SPACES = int(os.environ.get("TLB_SPACES", "64"))
+LEVELS = int(os.environ.get("TLB_LEVELS", "5"))
+SIZES = possible_sizes(LEVELS, sv32=os.environ.get("TLB_SV32", "1") == "1")
+VPN_BITS = 9 * LEVELS
 SETTLE_NS = 1
 VALID_LEAF = 0x1
 RSW = 0x300
+NAPOT, PBMT_SHIFT = 1 << 63, 61
+KIB_64 = 1
 
 
 class Bench:
@@ -45,9 +51,9 @@ class Bench:
 
     def find(self, space: int, vpn: int) -> Translation | None:
         """The translation that covers this 52-bit page, if the TLB may hold one."""
-        if not canonical(vpn, 4):
+        if not canonical(vpn, LEVELS):
             return None
-        found = [e for e in self.allowed if e.space == space and same_superpage(e.vpn, vpn & (1 << 36) - 1, e.level)]
+        found = [e for e in self.allowed if e.space == space and same_page(e.vpn, vpn & (1 << VPN_BITS) - 1, e.size)]
         assert len(found) <= 1, "the model holds two translations of a page"
         return found[0] if found else None
 
@@ -63,7 +69,7 @@ class Bench:
         if lookup:
             dut.lookup_record.value = pack(LookupRecord, {"space": lookup[0], "vpn": lookup[1]})
         if fill:
-            fields = {"space": fill.space, "vpn": fill.vpn, "level": fill.level, "pte": unpack(Pte, fill.pte)}
+            fields = {"space": fill.space, "vpn": fill.vpn, "size": fill.size, "pte": unpack(Pte, fill.pte)}
             dut.fill_record.value = pack(FillRecord, fields)
         if invalidate:
             dut.record.value = pack(InvalidateRecord, {
@@ -71,6 +77,8 @@ class Bench:
                 "vpn": invalidate.vpn or 0, "mask": invalidate.mask,
             })  # fmt: skip
         await Timer(SETTLE_NS, unit="ns")
+        if self.asked is None:
+            assert not int(dut.hit.value), "a hit that nobody asked for"
         hit = None if self.asked is None else self.check(*self.asked)
         self.asked, self.due = lookup, self.recent
         self.follow(fill, invalidate)
@@ -86,7 +94,7 @@ class Bench:
             return
         if self.arriving:
             new = self.arriving
-            self.allowed = [e for e in self.allowed if e.space != new.space or not same_superpage(e.vpn, new.vpn, max(e.level, new.level))]
+            self.allowed = [e for e in self.allowed if e.space != new.space or not same_page(e.vpn, new.vpn, max(e.size, new.size))]
             self.allowed.append(new)
             self.recent = new
         self.arriving = fill if fill and fill.pte & VALID_LEAF and fill.pte & 0xA and fill.space < SPACES else None
@@ -97,7 +105,7 @@ class Bench:
         if hit:
             assert expected is not None, f"hit on {vpn:#x} of space {space}, which is not held"
             assert int(dut.pte.value) == expected.pte & ~RSW, f"entry {int(dut.pte.value):#x}, not {expected.pte:#x}"
-            assert int(dut.level.value) == expected.level, f"level {int(dut.level.value)}, not {expected.level}"
+            assert int(dut.mask.value) == (1 << PAGE_BITS[expected.size]) - 1, f"mask {int(dut.mask.value):#x} for size {expected.size}"
             self.hits += 1
             self.recent = expected
         else:
@@ -108,18 +116,19 @@ class Bench:
 
 
 def random_pages(rng: Random) -> list[int]:
-    """36-bit page numbers that share superpages of every size, in both halves of the address space."""
+    """Page numbers that share pages of every size, in both halves of the address space."""
     pages = []
+    edges = [0, *(PAGE_BITS[size] for size in SIZES[1:]), VPN_BITS]
     for _ in range(3):
-        page = rng.choice((0, 0x1FF << 27, 1 << 35, 0x0FF << 27)) | rng.getrandbits(27)
+        page = rng.choice((0, 1 << VPN_BITS - 1)) | rng.getrandbits(VPN_BITS - 1)
         pages.append(page)
-        pages += [page ^ 1 << rng.randrange(LEVEL_BITS * level, LEVEL_BITS * (level + 1)) for level in range(4) for _ in range(2)]
+        pages += [page ^ 1 << rng.randrange(low, high) for low, high in pairwise(edges) for _ in range(2)]
     return pages
 
 
 def extend(vpn: int) -> int:
-    """36-bit page number to 52 bits, by its sign."""
-    return vpn | (0xFFFF << 36 if vpn >> 35 else 0)
+    """A page number to 52 bits, by its sign."""
+    return vpn | ((1 << 52) - (1 << VPN_BITS) if vpn >> VPN_BITS - 1 else 0)
 
 
 class Traffic:
@@ -138,21 +147,22 @@ class Traffic:
             return None
         vpn = extend(self.rng.choice(self.pages))
         if self.rng.random() < 0.1:
-            vpn ^= 1 << self.rng.randrange(36, 52)
+            vpn ^= 1 << self.rng.randrange(VPN_BITS, 52)
         return self.space(), vpn
 
     def fill(self, rate: float) -> Translation | None:
         if self.rng.random() >= rate:
             return None
         flags = self.rng.choice((0x1, 0x0, 0x1, 0x1, 0x1)) | self.rng.choice((0x2, 0x6, 0x8, 0xE, 0xA, 0x0)) | self.rng.getrandbits(6) << 4
-        vpn, level = self.rng.choice(self.pages), self.rng.choice((0, 0, 0, 1, 1, 2, 3))
-        return Translation(space=self.space(), vpn=vpn, level=level, pte=flags | self.rng.getrandbits(44) << 10)
+        vpn, size = self.rng.choice(self.pages), self.rng.choice((0, 0, *SIZES))
+        flags |= self.rng.randrange(3) << PBMT_SHIFT | (NAPOT if size == KIB_64 else 0)
+        return Translation(space=self.space(), vpn=vpn, size=size, pte=flags | self.rng.getrandbits(44) << 10)
 
     def invalidation(self, rate: float) -> Invalidation | None:
         if self.rng.random() >= rate:
             return None
         vpn = None if self.rng.random() < 0.1 else self.rng.choice(self.pages)
-        mask = self.rng.choice((0, 0, (1 << self.rng.randrange(1, 36)) - 1))
+        mask = self.rng.choice((0, 0, (1 << self.rng.randrange(1, VPN_BITS)) - 1))
         return Invalidation(space=self.rng.choice((*self.spaces, *self.spaces, None)), vpn=vpn, mask=mask)
 
 
@@ -174,42 +184,49 @@ async def fill_meets_invalidation(dut) -> None:
     """For each distance between a fill and a matching invalidation, and each size: what came first is gone, what came later is held."""
     bench = Bench(dut, seed=2)
     await bench.start()
-    entry = {"space": 3 % SPACES, "vpn": 0x123456789}
-    for level in range(4):
+    entry = {"space": 3 % SPACES, "vpn": 0x5623456789 & (1 << VPN_BITS - 1) - 1}
+    for size in SIZES:
         for distance in range(-3, 4):
-            fill = Translation(level=level, pte=0xCF | level << 10, **entry)
-            inside = entry["vpn"] ^ ((1 << LEVEL_BITS * level) - 1)
+            fill = Translation(size=size, pte=0xCF | size << 10, **entry)
+            inside = entry["vpn"] ^ ((1 << PAGE_BITS[size]) - 1)
             strike = Invalidation(space=entry["space"], vpn=inside)
             for time in range(8):
                 await bench.cycle(fill=fill if time == 3 else None, invalidate=strike if time == 3 + distance else None)
             await bench.cycle(lookup=(entry["space"], entry["vpn"]))
             hit = await bench.cycle()
-            assert hit == (distance < 0), f"level {level}: invalidation {distance} cycles after the fill: hit is {hit}"
+            assert hit == (distance < 0), f"size {size}: invalidation {distance} cycles after the fill: hit is {hit}"
             await bench.cycle(invalidate=Invalidation(space=None, vpn=None))
 
 
 @cocotb.test()
-async def standing_result_is_withdrawn(dut) -> None:
-    """A result that stands after its lookup disappears with the invalidation, and when its entry gets another page."""
+async def lookup_meets_its_end(dut) -> None:
+    """A lookup in the cycle of an invalidation that covers its entry does not hit, nor one in the cycle in which another page takes its place."""
     bench = Bench(dut, seed=3)
     await bench.start()
-    page = Translation(space=1, vpn=0x42, level=0, pte=0xDF)
-    for others in (0, 2 * ENTRIES):
+    page = Translation(space=1, vpn=0x42, size=0, pte=0xDF)
+    await bench.cycle(fill=page)
+    await bench.cycle()
+    await bench.cycle(lookup=(1, 0x42), invalidate=Invalidation(space=1, vpn=0x42))
+    assert not await bench.cycle(), "the result survived the invalidation"
+    for others in range(2 * ENTRIES):
         await bench.cycle(fill=page)
-        await bench.cycle()
+        for index in range(others):
+            await bench.cycle(fill=Translation(space=2 % SPACES, vpn=index, size=0, pte=0xDF | 7 << 10))
         await bench.cycle(lookup=(1, 0x42))
-        assert await bench.cycle()
-        if others:
-            for index in range(others):
-                await bench.cycle(fill=Translation(space=2 % SPACES, vpn=index, level=0, pte=0xDF | 7 << 10))
-        else:
-            await bench.cycle(invalidate=Invalidation(space=1, vpn=0x42))
         await bench.cycle()
-        await bench.cycle()
-        still = bool(dut.hit.value)
-        assert not still or int(dut.pte.value) == page.pte, "the standing result shows another page"
-        assert others or not still, "the standing result survived its invalidation"
-        await bench.cycle(invalidate=Invalidation(space=None, vpn=None))
+
+
+@cocotb.test()
+async def lookups_every_cycle(dut) -> None:
+    """One lookup a cycle, each answered in the next, hits and misses in turn."""
+    bench = Bench(dut, seed=5)
+    await bench.start()
+    for index in range(ENTRIES):
+        await bench.cycle(fill=Translation(space=1, vpn=0x1000 + index, size=0, pte=0xDF | index << 10))
+    await bench.cycle()
+    results = [await bench.cycle(lookup=(1, 0x1000 + index // 2 + (0x100 if index % 2 else 0))) for index in range(2 * ENTRIES)]
+    results.append(await bench.cycle())
+    assert results == [None, *[True, False] * ENTRIES], results
 
 
 @cocotb.test()
@@ -217,7 +234,7 @@ async def working_set_fits(dut) -> None:
     """As many pages as there are entries are all held, with back-to-back fills and again after single invalidations."""
     bench = Bench(dut, seed=4)
     await bench.start()
-    pages = [Translation(space=1, vpn=0x1000 + index, level=0, pte=0xDF | index << 10) for index in range(ENTRIES)]
+    pages = [Translation(space=1, vpn=0x1000 + index, size=0, pte=0xDF | index << 10) for index in range(ENTRIES)]
     for page in pages:
         await bench.cycle(fill=page)
     await bench.cycle()

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Invalidation", "Translation", "canonical", "covers", "same_superpage"]
+__all__ = ["PAGE_BITS", "Invalidation", "Translation", "canonical", "covers", "possible_sizes", "same_page"]
 
 LEVEL_BITS = 9
+PAGE_BITS = (0, 4, 9, 10, 18, 27, 36)
+"""Page-number bits within a page of each size: 4 KiB, 64 KiB, 2 MiB, 4 MiB, 1 GiB, 512 GiB, 256 TiB."""
+MIB_4 = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Translation:
-    """A leaf entry `pte` (64 bits) of `level` that maps page `vpn` (of 36 bits) of `space`."""
+    """A leaf entry `pte` (64 bits) for the page of `size` (index in PAGE_BITS) of `space` that page number `vpn` (45 bits) lies in."""
 
     space: int
     vpn: int
-    level: int
+    size: int
     pte: int
 
     @property
@@ -31,15 +34,20 @@ class Invalidation:
     mask: int = 0
 
 
+def possible_sizes(levels: int, *, sv32: bool) -> list[int]:
+    """Sizes of pages in tables of up to so many levels."""
+    return [size for size, bits in enumerate(PAGE_BITS) if bits < LEVEL_BITS * levels and (sv32 or size != MIB_4)]
+
+
 def canonical(vpn: int, levels: int) -> bool:
     """A 52-bit page number whose bits above the tables' reach all equal the topmost translated one."""
     top = vpn >> (LEVEL_BITS * levels - 1)
     return top in (0, (1 << (52 - LEVEL_BITS * levels + 1)) - 1)
 
 
-def same_superpage(a: int, b: int, level: int) -> bool:
-    """Both page numbers lie in one page of `level`."""
-    return a >> (LEVEL_BITS * level) == b >> (LEVEL_BITS * level)
+def same_page(a: int, b: int, size: int) -> bool:
+    """Both page numbers lie in one page of `size`."""
+    return a >> PAGE_BITS[size] == b >> PAGE_BITS[size]
 
 
 def covers(invalidation: Invalidation, entry: Translation, *, spare_globals: bool = True) -> bool:
@@ -49,4 +57,4 @@ def covers(invalidation: Invalidation, entry: Translation, *, spare_globals: boo
     if invalidation.vpn is None:
         return True
     different = (invalidation.vpn ^ entry.vpn) & ~invalidation.mask
-    return different >> (LEVEL_BITS * entry.level) == 0
+    return different >> PAGE_BITS[entry.size] == 0

@@ -5,18 +5,19 @@ from amaranth import Mux, Signal
 
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS, EngineConfig
-from seqfault_rtl.paging import page_mask
 from seqfault_rtl.tlb import Tlb
 
 TESTS = "seqfault_tb.test_tlb"
 
 
 def run(tlb: type[Tlb], config: EngineConfig, testcase: str | None = None) -> None:
-    parameters = {"TLB_ENTRIES": str(config.tlb_entries), "TLB_SPACES": str(config.spaces)}
+    parameters = {
+        "TLB_ENTRIES": str(config.tlb_entries), "TLB_SPACES": str(config.spaces), "TLB_LEVELS": str(config.levels), "TLB_SV32": str(int(config.sv32))
+    }  # fmt: skip
     run_block(tlb(config), TESTS, name="tlb", parameters=parameters, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", [PRESETS["default"], EngineConfig(tlb_entries=5, spaces=4)])
+@pytest.mark.parametrize("config", [PRESETS["default"], PRESETS["core"], EngineConfig(tlb_entries=5, spaces=4, levels=4)])
 def test_tlb(config: EngineConfig) -> None:
     run(Tlb, config)
 
@@ -27,7 +28,7 @@ class KeepsSuperpages(Tlb):
     def _probe(self, m, tags, held):
         struck, kept = super()._probe(m, tags, held), Signal(len(tags))
         for index, tag in enumerate(tags):
-            inside = self.invalidate & ~self.record.any_page & ((tag.vpn ^ self.record.vpn) & page_mask(tag.level)).any()
+            inside = self.invalidate & ~self.record.any_page & ((tag.vpn ^ self.record.vpn) & self._mask(tag.above)).any()
             m.d.comb += kept[index].eq(struck[index] & ~inside)
         return kept
 
@@ -50,19 +51,20 @@ class DoubleEntries(Tlb):
         return Mux(self.invalidate, struck, 0)
 
 
-class SlowResult(Tlb):
-    """A result does not look at whether its entry is still valid, or still the same."""
+class OutlivesInvalidation(Tlb):
+    """A result does not look at whether its entry is still valid."""
 
     def _match(self, m, tags, valid, stored):
-        matched = Signal(len(tags))
-        now = super()._match(m, tags, valid, stored)
-        asked = Signal()
-        m.d.sync += asked.eq(self.lookup)
-        held = Signal(len(tags))
-        m.d.comb += matched.eq(Mux(asked, now, held))
-        m.d.sync += held.eq(matched)
-        m.d.comb += self.hit.eq(matched.any())
-        return matched
+        before = Signal(len(tags))
+        m.d.sync += before.eq(valid)
+        return super()._match(m, tags, before, stored)
+
+
+class OutlivesReplacement(Tlb):
+    """A result does not look at whether its entry is still the same."""
+
+    def _match(self, m, tags, valid, stored):
+        return super()._match(m, tags, valid, Signal(len(tags)))
 
 
 class Aliases(Tlb):
@@ -84,7 +86,9 @@ class Aliases(Tlb):
         (KeepsSuperpages, "random_traffic"),
         (FillWins, "fill_meets_invalidation"),
         (DoubleEntries, "random_traffic"),
-        (SlowResult, "standing_result_is_withdrawn"),
+        (OutlivesInvalidation, "lookup_meets_its_end"),
+        (OutlivesReplacement, "lookup_meets_its_end"),
+        (OutlivesReplacement, "random_traffic"),
         (Aliases, "random_traffic"),
     ],
 )
