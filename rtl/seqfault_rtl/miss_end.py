@@ -90,14 +90,14 @@ class MissEnd(wiring.Component):
             self.leave.eq(valid & taken),
             self.leave_walk.eq(valid & taken & held.chained & self.is_last),
         ]
-        with m.If(self.invalidate):
-            m.d.sync += held.end.walk.stale.eq(1)
         with m.If(valid & taken):
             m.d.sync += [held.miss.eq(self.following), valid.eq(~last)]
         with m.If(self.ends.ready):
             m.d.sync += valid.eq(self.ends.valid)
             with m.If(self.ends.valid):
                 m.d.sync += held.eq(self.ends.payload)
+        with m.If(self.invalidate):  # what is taken in this cycle too: the L2 TLB may have given it just before
+            m.d.sync += held.end.walk.stale.eq(1)
         self._send(m, held.end, valid, taken)
         return m
 
