@@ -8,7 +8,7 @@
 The entry that is compared is the one whose checks were passed, so the update is atomic with them.
 """
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -108,8 +108,7 @@ class AdUpdate(wiring.Component):
             with m.State("ANSWER"):
                 m.d.comb += self.answers.valid.eq(1)
                 with m.If(self.answers.ready):
-                    fresh = ~item.stale & ~self.invalidate
-                    m.d.comb += self.fill.eq((status == AnswerStatus.OK) & fresh)
+                    m.d.comb += self.fill.eq((status == AnswerStatus.OK) & self._is_fresh(item))
                     m.next = "IDLE"
             with m.State("FAULT"):
                 m.d.comb += self.faults.valid.eq(1)
@@ -123,6 +122,12 @@ class AdUpdate(wiring.Component):
         m.d.comb += [wanted.eq(item.pte), wanted.a.eq(1), wanted.d.eq(item.pte.d | (item.asked.request.access == Access.STORE))]
         return wanted
 
+    def _is_last(self, swaps: Signal) -> Value:
+        return swaps == MAX_SWAPS
+
+    def _is_fresh(self, item: AdRequest) -> Value:
+        return ~item.stale & ~self.invalidate
+
     def _after_swap(self, m: Module, item: AdRequest, wanted: Signal, swaps: Signal, status: Signal, reason: Signal) -> None:
         with m.If(self.update.response.payload.error):
             m.d.sync += [status.eq(AnswerStatus.FAULT), reason.eq(Outcome.BUS_ERROR)]
@@ -130,7 +135,7 @@ class AdUpdate(wiring.Component):
         with m.Elif(self.update.response.payload.swapped):
             m.d.sync += [item.pte.eq(wanted), status.eq(AnswerStatus.OK), reason.eq(Outcome.OK)]
             m.next = "ANSWER"
-        with m.Elif(swaps == MAX_SWAPS):
+        with m.Elif(self._is_last(swaps)):
             m.d.sync += [status.eq(AnswerStatus.RETRY), reason.eq(Outcome.RACED)]
             m.next = "ANSWER"
         with m.Else():

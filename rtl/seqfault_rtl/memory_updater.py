@@ -1,10 +1,10 @@
 """Atomic update of a page-table entry by exclusive accesses: read, compare, write if nobody wrote meanwhile. [AXI A7.2; Priv 12.3.2, step 9]"""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .messages import MemoryReadSignature, MemoryUpdateRequest, MemoryUpdateSignature, MemoryWriteSignature
+from .messages import MemoryReadResponse, MemoryReadSignature, MemoryUpdateRequest, MemoryUpdateSignature, MemoryWriteSignature
 
 __all__ = ["MemoryUpdater"]
 
@@ -39,9 +39,7 @@ class MemoryUpdater(wiring.Component):
         upper = Signal()
         m.d.comb += upper.eq(asked.narrow & asked.addr[WORD_BITS - 1])
         self._request(m, asked, upper)
-        found = Mux(upper, word.data[NARROW_BITS:], word.data)
-        different = found ^ asked.old
-        same = ~Mux(asked.narrow, different[:NARROW_BITS].any(), different.any())
+        failed, same = self._is_failed(word), self._is_same(asked, Mux(upper, word.data[NARROW_BITS:], word.data))
         with m.FSM():
             with m.State("READ"):
                 m.d.comb += [self.read.request.valid.eq(self.update.request.valid), self.update.request.ready.eq(self.read.request.ready)]
@@ -51,9 +49,9 @@ class MemoryUpdater(wiring.Component):
             with m.State("COMPARE"):
                 m.d.comb += self.read.response.ready.eq(1)
                 with m.If(self.read.response.valid):
-                    m.d.sync += [answer.payload.swapped.eq(0), answer.payload.error.eq(word.error | ~word.exclusive)]
+                    m.d.sync += [answer.payload.swapped.eq(0), answer.payload.error.eq(failed)]
                     m.next = "ANSWER"
-                    with m.If(~word.error & word.exclusive & same):
+                    with m.If(~failed & same):
                         m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.comb += self.write.request.valid.eq(1)
@@ -70,6 +68,14 @@ class MemoryUpdater(wiring.Component):
                 with m.If(answer.ready):
                     m.next = "READ"
         return m
+
+    def _is_failed(self, word: MemoryReadResponse) -> Value:
+        return word.error | ~word.exclusive
+
+    def _is_same(self, asked: MemoryUpdateRequest, found: Value) -> Value:
+        """What was found is the old entry."""
+        different = found ^ asked.old
+        return ~Mux(asked.narrow, different[:NARROW_BITS].any(), different.any())
 
     def _request(self, m: Module, asked: MemoryUpdateRequest, upper: Signal) -> None:
         """The two requests; the read's is made of what is offered, the write's of what was taken."""
