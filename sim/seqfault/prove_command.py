@@ -25,7 +25,9 @@ def prove(
     quick: Annotated[bool, typer.Option("--quick", help="Only the proofs that take seconds.")] = False,
     planted: Annotated[bool, typer.Option("--planted/--no-planted", help="Also show that each proof fails on planted bugs.")] = True,
     solver: Annotated[Solver, typer.Option("--solver", help="SMT solver.")] = Solver.BITWUZLA,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, metavar="SECONDS", help="Time limit of a check; what takes longer is not closed.")] = 900,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="Time limit of a check; what takes longer is not closed.")
+    ] = 900,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, metavar="N", help="Checks at a time.")] = 2,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not use results of earlier runs.")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")] = None,

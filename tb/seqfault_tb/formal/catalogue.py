@@ -14,8 +14,9 @@ from seqfault_rtl.pte_locks import PteLocks
 from seqfault_rtl.round_robin import RoundRobin
 from seqfault_rtl.sequence_table import SequenceTable
 from seqfault_rtl.stream_merge import StreamMerge
+from seqfault_rtl.tlb import Tlb
 
-from . import mm_locks, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge
+from . import mm_locks, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb
 from .spec import Spec
 
 __all__ = ["PROOFS", "Proof"]
@@ -66,11 +67,20 @@ SMALL = EngineConfig(contexts=3, spaces=4, sequence_entries=4)
 """Enough of everything for interference: three readers and a writer, four rows of a table."""
 CACHES = EngineConfig(spaces=4, levels=3, walk_cache=4)
 """Sv32 and Sv39, four pointers per level."""
+TLB = EngineConfig(spaces=4, levels=3, tlb_entries=3)
+"""Three entries for pages of six sizes (Sv32, Sv39, Svnapot)."""
 
 _ALL = (
     Proof(
+        name="tlb-no-stale", spec=tlb.NoStaleEntry, block=Tlb, parameters=(TLB,),
+        planted=(tlb.KeepsSuperpages, tlb.FillWins, tlb.SparesGlobals), depth=8, induction=2,
+    ),
+    Proof(
+        name="tlb-one-match", spec=tlb.OneMatch, block=Tlb, parameters=(TLB,), planted=(tlb.DoubleEntries,), depth=8, induction=2,
+    ),
+    Proof(
         name="round-robin", spec=round_robin.Fairness, block=RoundRobin, parameters=(5,),
-        planted=(round_robin.KeepsTurn, round_robin.StartsAtWinner), depth=12, induction=4,
+        planted=(round_robin.KeepsTurn, round_robin.CountsFirst), depth=12, induction=4,
     ),
     Proof(
         name="stream-merge", spec=stream_merge.Conservation, block=StreamMerge, parameters=(stream_merge.Item, 3),
@@ -90,7 +100,7 @@ _ALL = (
     ),
     Proof(
         name="page-walk-cache", spec=page_walk_cache.NoStalePointer, block=PageWalkCache, parameters=(CACHES,),
-        planted=(page_walk_cache.StoresWithInvalidation, page_walk_cache.IgnoresHalf, page_walk_cache.KeepsTable), depth=10, induction=3,
+        planted=(page_walk_cache.LeavesOthers, page_walk_cache.IgnoresHalf, page_walk_cache.KeepsTable), depth=10, induction=3,
     ),
 )  # fmt: skip
 

@@ -41,9 +41,8 @@ class ReadersAndWriter(Spec):
         self.promise(m, "may_read", ~read | (dut.may_read == ~(writer | (dut.claim & write))))
         self.promise(m, "free", ~write | (dut.free == ~(writer | readers.any())))
         self.promise(m, "held", ~write | (dut.held == writer))
-        row = opened(dut).submodules.locks.read_port(domain="comb")
-        m.d.comb += row.addr.eq(space)
-        self.lemma(m, "row", (row.data.writer == writer) & (row.data.readers == readers))
+        row = opened(dut).row(m, "locks", space)
+        self.lemma(m, "row", (row.writer == writer) & (row.readers == readers))
         self.lemma(m, "at_most", readers <= READERS)
 
 

@@ -7,9 +7,9 @@ from amaranth import Module, Mux, Signal, Value
 from seqfault_rtl.page_walk_cache import PageWalkCache
 from seqfault_rtl.paging import LEVEL_BITS, PPN_BITS, SV32_LEVEL_BITS
 
-from .spec import Spec, any_const, drive, internal, is_range, opened
+from .spec import Spec, any_const, drive, is_range, opened
 
-__all__ = ["IgnoresHalf", "KeepsTable", "NoStalePointer", "StoresWithInvalidation"]
+__all__ = ["IgnoresHalf", "KeepsTable", "LeavesOthers", "NoStalePointer"]
 
 
 class NoStalePointer(Spec):
@@ -40,11 +40,10 @@ class NoStalePointer(Spec):
                 m.d.sync += table.eq(dut.fill_table)
             answered = asked & dut.hit & (dut.level == level - 1)
             self.promise(m, f"as_filled_{level}", ~answered | (known & (dut.table == table)))
-            row = inside.submodules[f"level_{level}"].read_port(domain="comb")
-            m.d.comb += row.addr.eq(dut._index(level, space, vpn))
-            here = internal(inside, f"valid_{level}").bit_select(row.addr, 1) & (row.data.space == space)
-            here &= row.data.vpn == vpn >> (LEVEL_BITS * level + dut._index_bits)
-            self.lemma(m, f"row_{level}", ~here | (known & (row.data.table == table)))
+            index = dut._index(level, space, vpn)
+            row, valid = inside.row(m, f"level_{level}", index), inside.local("_level", "valid", call=config.levels - 1 - level)
+            here = valid.bit_select(index, 1) & (row.space == space) & (row.vpn == vpn >> (LEVEL_BITS * level + dut._index_bits))
+            self.lemma(m, f"row_{level}", ~here | (known & (row.table == table)))
 
     @staticmethod
     def _covers(dut: PageWalkCache, space: Value, vpn: Value, reach: int) -> Value:
@@ -54,16 +53,13 @@ class NoStalePointer(Spec):
         return (record.any_space | (record.space == space)) & (record.any_page | ~difference.any())
 
 
-class StoresWithInvalidation(PageWalkCache):
-    """A fill in the cycle of an invalidation is stored."""
+class LeavesOthers(PageWalkCache):
+    """An invalidation of a page in all spaces looks at one space only."""
 
-    def elaborate(self, platform):  # type: ignore[no-untyped-def]
-        m = super().elaborate(platform)
-        write = m.submodules.level_1.write_ports[0]
-        with m.If(self.fill & (self.fill_level == 1) & (self.fill_space < self._config.spaces)):
-            m.d.comb += write.en.eq(1)
-            m.d.sync += internal(m, "valid_1").bit_select(write.addr, 1).eq(1)
-        return m
+    def _struck(self, level):  # type: ignore[no-untyped-def]
+        struck = super()._struck(level)
+        base = self._index(level, self.record.space, self.record.vpn)
+        return Mux(self.record.any_space & ~self.record.any_page, 1 << base, struck)
 
 
 class IgnoresHalf(PageWalkCache):

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Signal, Value
 
 from seqfault_rtl.pte_locks import PteLocks
 
-from .spec import Spec, any_const, drive, internal, opened
+from .spec import Spec, any_const, drive, opened
 
 __all__ = ["Exclusion", "ForgetsCommand", "LooksAtLowBits"]
 
@@ -20,8 +20,7 @@ class Exclusion(Spec):
     def specify(self, m: Module) -> None:
         dut = self.dut
         drive(m, dut)
-        inside = opened(dut)
-        held, tables = internal(inside, "held"), [internal(inside, f"table_{index}") for index in range(dut._holders)]
+        held, tables = opened(dut).local("elaborate", "held", "tables")
         command = dut._holders - 1
         table = any_const(m, dut.fault_table.shape(), "table")
         has, anything = Signal(dut._holders), Signal(dut._holders)  # holders of `table`, and of any table
@@ -43,13 +42,11 @@ class Exclusion(Spec):
 
 
 class ForgetsCommand(PteLocks):
-    """A fault does not see the lock of the command unit."""
+    """The command unit does not see any lock."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        mine = internal(m, "held")[self._holders - 1] & (internal(m, f"table_{self._holders - 1}") == self.fault_table)
-        with m.If(mine):
-            m.d.comb += self.fault_busy.eq(0)
+        m.d.comb += self.command_busy.eq(0)
         return m
 
 
@@ -57,7 +54,8 @@ class LooksAtLowBits(PteLocks):
     """A lock is taken with the low bits of the table's page number only."""
 
     def elaborate(self, platform: object) -> Module:
+        table, self.command_table = self.command_table, Signal(self.command_table.shape())
         m = super().elaborate(platform)
-        with m.If(self.command_acquire):
-            m.d.sync += internal(m, f"table_{self._holders - 1}").eq(self.command_table[:12])
+        m.d.comb += self.command_table.eq(table[:12])
+        self.command_table = table
         return m

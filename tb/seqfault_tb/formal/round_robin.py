@@ -4,9 +4,9 @@ from amaranth import Module, Signal
 
 from seqfault_rtl.round_robin import RoundRobin
 
-from .spec import Spec, any_const, drive, internal, opened
+from .spec import Spec, any_const, drive, opened
 
-__all__ = ["Fairness", "KeepsTurn", "StartsAtWinner"]
+__all__ = ["CountsFirst", "Fairness", "KeepsTurn"]
 
 
 class Fairness(Spec):
@@ -29,26 +29,28 @@ class Fairness(Spec):
         self.promise(m, "grant_asks", ~dut.valid | dut.requests.bit_select(dut.grant, 1))
         self.promise(m, "someone_granted", dut.valid == dut.requests.any())
 
-        ahead = internal(opened(dut), "ahead")
+        ahead = opened(dut).local("elaborate", "ahead")
         of_waiter, of_other = ahead.bit_select(waiter, 1), ahead.bit_select(other, 1)
         self.lemma(m, "turn_is_next", ~was_first | (of_waiter & ~of_other) | ((of_waiter == of_other) & (waiter < other)))
         self.lemma(m, "those_ahead_are_last", ~(ahead[:-1] & ~ahead[1:]).any())
 
 
 class KeepsTurn(RoundRobin):
-    """The search starts at the winner, not behind it."""
+    """The search never moves on."""
 
     def elaborate(self, platform):  # type: ignore[no-untyped-def]
+        taken, self.taken = self.taken, Signal()
         m = super().elaborate(platform)
-        with m.If(self.taken & self.valid):
-            m.d.sync += internal(m, "ahead").bit_select(self.grant, 1).eq(1)
+        self.taken = taken
         return m
 
 
-class StartsAtWinner(RoundRobin):
-    """The search starts anew at requester 0 after every grant."""
+class CountsFirst(RoundRobin):
+    """The search moves on only behind the first requester."""
 
     def elaborate(self, platform):  # type: ignore[no-untyped-def]
+        taken, self.taken = self.taken, Signal()
         m = super().elaborate(platform)
-        m.d.sync += internal(m, "ahead").eq(0)
+        m.d.comb += self.taken.eq(taken & (self.grant == 0))
+        self.taken = taken
         return m

@@ -37,20 +37,20 @@ class UnchangedMeansUntouched(Spec):
         m.d.sync += readers.eq(readers + (alias & dut.hold) - (alias & dut.drop))
 
         now = Signal(32)
-        row = opened(dut).submodules.entries.read_port(domain="comb")
-        m.d.comb += [row.addr.eq(vma), now.eq((row.data.generation << 1) | row.data.writers.any())]
+        row = opened(dut).row(m, "entries", vma % entries)
+        m.d.comb += now.eq((row.generation << 1) | row.writers.any())
         with m.If(take):
-            m.d.sync += [snapshot.eq(now), generation.eq(row.data.generation), begun.eq(writes & dut.begin)]
+            m.d.sync += [snapshot.eq(now), generation.eq(row.generation), begun.eq(writes & dut.begin)]
         with m.Else():
             m.d.sync += begun.eq(begun + (writes & dut.begin))
         self.promise(m, "reads_it", (dut.slot.id != vma) | (dut.slot.sequence == now))
         self.promise(m, "finder_reads_it", (dut.finder.id != vma) | (dut.finder.sequence == now))
         self.promise(m, "odd_while_written", now[0] == writers.any())
         self.promise(m, "unchanged_means_untouched", (now != snapshot) | now[0] | ~begun.any())
-        self.promise(m, "grows", row.data.generation == (generation + begun)[:GENERATION_BITS])
+        self.promise(m, "grows", row.generation == (generation + begun)[:GENERATION_BITS])
         self.promise(m, "idle", (dut.writer_id != vma) | (dut.idle == ~writers.any()))
         self.promise(m, "unread", (dut.writer_id != vma) | (dut.unread == ~readers.any()))
-        self.lemma(m, "row", (row.data.writers == writers) & (row.data.readers == readers))
+        self.lemma(m, "row", (row.writers == writers) & (row.readers == readers))
         self.lemma(m, "snapshot", snapshot[1:] == generation)
 
 

@@ -1,5 +1,7 @@
 """The frame of a specification: a block in an environment that does anything its contract allows, and promises about what it does."""
 
+import sys
+from types import FrameType
 from typing import Any
 
 from amaranth import ClockDomain, Module, Shape, Signal, Value
@@ -7,12 +9,14 @@ from amaranth.hdl import Assert, Assume, Elaboratable
 from amaranth.hdl._ast import AnyConst, AnySeq
 from amaranth.lib import wiring
 
-__all__ = ["LEMMA", "PROMISE", "Spec", "any_const", "any_each_cycle", "drive", "internal", "is_range", "opened"]
+__all__ = ["LEMMA", "PROMISE", "Inside", "Spec", "any_const", "any_each_cycle", "drive", "havoc", "is_range", "opened"]
 
 PROMISE = "promise_"
 """Prefix of the signals that say whether a promise holds; a counter-example names those that do not."""
 LEMMA = "lemma_"
 """Prefix of the signals of lemmas: true of the block, said only for the induction's sake."""
+KEEP = {"keep": 1}
+"""Yosys keeps the name of the signal, for counter-examples; the others go with what they do not contribute to."""
 
 
 class Spec(Elaboratable):
@@ -56,7 +60,7 @@ class Spec(Elaboratable):
             self._check(m, LEMMA + name, condition)
 
     def _check(self, m: Module, name: str, condition: Value) -> None:
-        holds = Signal(name=name)
+        holds = Signal(name=name, attrs=KEEP)
         m.d.comb += [holds.eq(Value.cast(condition).any()), Assert(holds)]
 
 
@@ -71,7 +75,7 @@ def any_each_cycle(m: Module, shape: Any, name: str) -> Any:
 
 
 def _chosen(m: Module, shape: Any, name: str, kind: Any) -> Any:
-    chosen = Signal(shape, name=name)
+    chosen = Signal(shape, name=name, attrs=KEEP)
     width = Shape.cast(shape).width
     if width:
         m.d.comb += Value.cast(chosen).eq(kind(width))
@@ -82,9 +86,10 @@ def drive(m: Module, component: wiring.Component, *, but: tuple[str, ...] = ()) 
     """Every input of `component`, nested ones too, takes any value in every cycle; not the members named in `but`."""
     for path, member, value in component.signature.flatten(component):
         if member.flow is wiring.In and path[0] not in but:
-            width = len(Value.cast(value))
-            if width:
-                m.d.comb += Value.cast(value).eq(AnySeq(width))
+            port = Value.cast(value)
+            if len(port):
+                port.attrs.update(KEEP)
+                m.d.comb += port.eq(AnySeq(len(port)))
 
 
 def is_range(mask: Value) -> Value:
@@ -92,19 +97,60 @@ def is_range(mask: Value) -> Value:
     return ~(mask[1:] & ~mask[:-1]).any()
 
 
-def opened(component: wiring.Component) -> Module:
-    """The module of a block, elaborated once: what is added to it, or read of it, is in the design."""
-    module = component.elaborate("formal")
+def opened(component: wiring.Component) -> "Inside":
+    """A block elaborated once: what is added to its module, or read of it, is in the design."""
+    calls: dict[str, list[dict[str, Any]]] = {}
+
+    def note(frame: FrameType, event: str, result: Any) -> None:
+        if event == "return" and frame.f_locals.get("self") is component:
+            calls.setdefault(frame.f_code.co_name, []).append(dict(frame.f_locals))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        module = component.elaborate("formal")
+    finally:
+        sys.setprofile(before)
+    component.elaborate = lambda platform: module
+    return Inside(module, calls)
+
+
+class Inside:
+    """The inside of an opened block, for lemmas about state that has no port.
+
+    Members
+    -------
+    module : its module.
+    """
+
+    def __init__(self, module: Module, calls: dict[str, list[dict[str, Any]]]) -> None:
+        self.module = module
+        self._calls = calls
+
+    def local(self, method: str, *names: str, call: int = 0) -> Any:
+        """Local variables of a method that elaboration called, as they were when it returned from that call (counted from 0).
+
+        Raises `KeyError` when there is no such variable: the lemma has to follow the block.
+        """
+        values = [self._calls[method][call][name] for name in names]
+        return values if len(values) > 1 else values[0]
+
+    def block(self, name: str) -> Any:
+        """A submodule."""
+        return self.module.submodules[name]
+
+    def row(self, m: Module, memory: str, address: Value) -> Any:
+        """What a memory holds at `address` now."""
+        port = self.block(memory).read_port(domain="comb")
+        m.d.comb += port.addr.eq(address)
+        return port.data
+
+
+def havoc(component: wiring.Component) -> Module:
+    """Put in the place of a block one of the same interface whose outputs are any values in every cycle: what holds with it holds with all."""
+    module = Module()
+    for _path, member, value in component.signature.flatten(component):
+        if member.flow is wiring.Out and len(Value.cast(value)):
+            module.d.comb += Value.cast(value).eq(AnySeq(len(Value.cast(value))))
     component.elaborate = lambda platform: module
     return module
-
-
-def internal(module: Module, name: str) -> Any:
-    """A signal of an opened block by its name, for lemmas about state that has no port.
-
-    Raises `KeyError` when the block drives none of this name: the lemma has to follow the block.
-    """
-    for signal in module._driving:
-        if signal.name == name:
-            return signal
-    raise KeyError(f"the block drives no signal {name!r}")
