@@ -15,8 +15,9 @@ from seqfault_rtl.round_robin import RoundRobin
 from seqfault_rtl.sequence_table import SequenceTable
 from seqfault_rtl.stream_merge import StreamMerge
 from seqfault_rtl.tlb import Tlb
+from seqfault_rtl.walk_stale import WalkStale
 
-from . import mm_locks, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb
+from . import mm_locks, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb, walk_stale
 from .spec import Spec
 
 __all__ = ["PROOFS", "Proof"]
@@ -69,6 +70,8 @@ CACHES = EngineConfig(spaces=4, levels=3, walk_cache=4)
 """Sv32 and Sv39, four pointers per level."""
 TLB = EngineConfig(spaces=4, levels=3, tlb_entries=3)
 """Three entries for pages of six sizes (Sv32, Sv39, Svnapot)."""
+WALKS = EngineConfig(ports=1, spaces=4, levels=3, walks=2, walk_cache=2, svadu=False, l2_sets=0)
+"""Two walks in flight."""
 
 _ALL = (
     Proof(
@@ -101,6 +104,10 @@ _ALL = (
     Proof(
         name="page-walk-cache", spec=page_walk_cache.NoStalePointer, block=PageWalkCache, parameters=(CACHES,),
         planted=(page_walk_cache.LeavesOthers, page_walk_cache.IgnoresHalf, page_walk_cache.KeepsTable), depth=10, induction=3,
+    ),
+    Proof(
+        name="walk-stale", spec=walk_stale.StaleIfHit, block=WalkStale, parameters=(WALKS,),
+        planted=(walk_stale.IgnoresNapot, walk_stale.SparesLevels), depth=10, induction=2,
     ),
 )  # fmt: skip
 
