@@ -10,9 +10,9 @@ an invalidation, the write of what has been found out:
 from functools import reduce
 from operator import or_
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -25,6 +25,10 @@ SMALL_SETS = 16
 """Up to that many sets are in distributed RAM, which answers sooner after the clock; block RAM would be nearly empty."""
 NAPOT_64K = 0b1000
 """Low PPN bits of a 64 KiB page. [Svnapot]"""
+ANY_COLLISION = {"no_rw_check": 1}
+"""For synthesis: what a read gives while its row is written does not matter (see `L2Tlb`), so nothing has to be built around block RAM."""
+KEPT_APART = {"abc9_keep": 1}
+"""For synthesis: do not build the comparison, late after block RAM, anew into every bit that it selects."""
 RIGHTS = ("r", "w", "x", "u", "g", "a", "d", "pbmt")
 """Fields of a leaf that are kept besides its PPN: the others are known, or (RSW) do not concern hardware."""
 
@@ -64,7 +68,7 @@ class L2Bank(wiring.Component):
     asked, held, use_held : the page whose set is read in this cycle.
     step : with `use_held`: read the set of the page XOR `step`.
     wanted, ignored : one cycle later: compare with this page, VPN bits in `ignored` aside.
-    hit, pte : in that cycle: an entry of this page and space; `pte` as filled, without RSW. Without a hit it is anything, and V is 1.
+    hit, mute, pte : in that cycle: an entry of this page and space; `pte` as filled, without RSW; 0 without a hit, and with `mute`.
     store, leaf : strobe two cycles after the read: keep this leaf for the page `held`, in place of the entry found, else of an invalid one,
         else of one in turn.
     strike, any_space : strobe two cycles after the read: invalidate the entries found that are not global, or those found in any space.
@@ -89,6 +93,7 @@ class L2Bank(wiring.Component):
                 "wanted": In(key),
                 "ignored": In(config.vpn_bits),
                 "hit": Out(1),
+                "mute": In(1),
                 "pte": Out(Pte),
                 "store": In(1),
                 "leaf": In(Pte),
@@ -103,7 +108,7 @@ class L2Bank(wiring.Component):
         address, compared, written = (Signal(self._index_bits, name=name) for name in ("address", "compared", "written"))
         m.d.comb += address.eq(Mux(self.use_held, self._index(self.held) ^ self.step, self._index(self.asked)))
         m.d.sync += [compared.eq(address), written.eq(compared)]
-        memories = [Memory(shape=self._row, depth=self._sets, init=[]) for _ in self._ways]
+        memories = [Memory(shape=self._row, depth=self._sets, init=[], attrs=ANY_COLLISION) for _ in self._ways]
         for way, memory in enumerate(memories):
             m.submodules[f"way_{way}"] = memory
         rows = [self._read(m, memory, address, compared) for memory in memories]
@@ -113,7 +118,7 @@ class L2Bank(wiring.Component):
         m.d.sync += [after.eq(now) for after, now in zip(kept, found, strict=True)]
         taken = self._choose(m, kept)
         for way, (memory, entry) in enumerate(zip(memories, kept, strict=True)):
-            self._write(m, memory, written, entry, taken[way])
+            self._write(m, memory.write_port(), written, entry, taken[way])
         return m
 
     def _index(self, key: data.View) -> Value:
@@ -147,13 +152,17 @@ class L2Bank(wiring.Component):
 
     def _answer(self, m: Module, found: list[data.View], rows: list[data.View]) -> None:
         """At most one entry matches."""
-        matched = [entry.matches() for entry in found]
-        chosen = Signal(self._row)
-        masked = [row.as_value() & match.replicate(len(chosen.as_value())) for row, match in zip(rows, matched, strict=True)]
-        m.d.comb += [chosen.as_value().eq(reduce(or_, masked)), self.hit.eq(Cat(matched).any())]
-        low = Const(NAPOT_64K if self._napot else 0, self._page_bit)
-        m.d.comb += [self.pte.v.eq(1), self.pte.n.eq(self._napot), self.pte.ppn.eq(Cat(low, chosen.ppn))]
-        m.d.comb += [getattr(self.pte, name).eq(getattr(chosen, name)) for name in RIGHTS]
+        matched = Signal(len(found))
+        chosen = Signal(len(found), attrs=KEPT_APART)
+        m.d.comb += [matched.eq(Cat(entry.matches() for entry in found)), self.hit.eq(matched.any())]
+        m.d.comb += chosen.eq(matched & ~self.mute.replicate(len(found)))
+        row = Signal(self._row)
+        masked = [one.as_value() & choice.replicate(len(row.as_value())) for one, choice in zip(rows, chosen, strict=True)]
+        m.d.comb += row.as_value().eq(reduce(or_, masked))
+        if self._napot:
+            m.d.comb += [self.pte.n.eq(row.v), self.pte.ppn[: self._page_bit].eq(Mux(row.v, NAPOT_64K, 0))]
+        m.d.comb += [self.pte.v.eq(row.v), self.pte.ppn[self._page_bit :].eq(row.ppn)]
+        m.d.comb += [getattr(self.pte, name).eq(getattr(row, name)) for name in RIGHTS]
 
     def _choose(self, m: Module, found: list[data.View]) -> Value:
         """The way that a fill takes, one-hot: only one entry matches."""
@@ -164,9 +173,8 @@ class L2Bank(wiring.Component):
         first_free = (~valid & (valid + 1))[: len(turn)]
         return Mux(matched.any(), matched, Mux(valid.all(), turn, first_free))
 
-    def _write(self, m: Module, memory: Memory, index: Signal, entry: data.View, taken: Value) -> None:
+    def _write(self, m: Module, port: WritePort, index: Signal, entry: data.View, taken: Value) -> None:
         """A fill, or an invalidation: that leaves an invalid row of whatever else."""
-        port = memory.write_port()
         struck = self.clear | (self.strike & entry.valid & entry.is_struck(self.any_space))
         row = port.data
         m.d.comb += [

@@ -4,7 +4,10 @@ Like the L1 it holds hints: it may lose a translation at any time, but gives non
 bank of its own, because the set of a page depends on its size; a lookup reads all banks at once.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,8 +43,9 @@ class L2Tlb(wiring.Component):
         from hit to miss the cycle after an invalidation (of anything), never back. An address that is not canonical in the deepest mode or
         a space out of range does not hit, and nothing does while `busy`.
     fill, fill_record : strobe: hold this leaf, in place of one for the same page (of this size) and space. Lookups see it from the fourth
-        cycle after, later by the cycles with lookups until it could read its set. It is ignored if the PTE is no valid leaf, if an earlier
-        fill is under way (three cycles at least), while `busy`, and with an invalidation (any) before it is written.
+        cycle after; later where lookups are made in the first or third, until two cycles with that distance are free. It is ignored if the
+        PTE is no valid leaf, while an earlier fill is under way (for three cycles at least), while `busy`, and with an invalidation (any)
+        before it is stored.
     invalidate, record : strobe: from the next cycle on no result comes from an entry that it covers. `mask` covers the low bits of the VPN
         up to some bit (NAPOT). A space out of range is taken modulo the number of spaces.
     busy : the sets are swept, one a cycle, whatever else is in flight: after an invalidation by page(s) in a space for
@@ -61,8 +65,6 @@ class L2Tlb(wiring.Component):
     busy: Out(1)
 
     def __init__(self, config: EngineConfig) -> None:
-        if not config.l2_sets:
-            raise ValueError("l2_sets must not be 0 where an L2 TLB is built")
         self._config = config
         self._layout = page_key(config)
         self._sizes = page_sizes(config)
@@ -92,24 +94,31 @@ class L2Tlb(wiring.Component):
         return banks
 
     def _run_fills(self, m: Module, banks: dict[PageSize, L2Bank], held: data.View) -> None:
-        """A fill waits for a cycle without a lookup to read its set, is compared with it, and is stored. `held` is its page."""
+        """A fill waits for a cycle without a lookup to read its set, is compared with it, and stored; or it is read again, should there be a
+        lookup then: block RAM does not say what a read gives while its row is written. `held` is its page.
+        """
         waiting, compared, storing, leaf, size = Signal(), Signal(), Signal(), Signal(Pte), Signal(PageSize)
         record = self.fill_record
         built = Cat(record.size == member for member in self._sizes).any()
         good = record.pte.v & record.pte.is_leaf() & (record.space < self._config.spaces) & built
         accepted = Signal()
-        m.d.comb += accepted.eq(self.fill & good & ~self.busy & ~waiting & ~compared)
+        go_on = self._goes_on()
+        m.d.comb += accepted.eq(self.fill & good & ~self.busy & ~waiting & ~compared & ~storing)
         m.d.sync += [
-            waiting.eq((accepted | (waiting & self.lookup)) & ~self.invalidate),
-            compared.eq(waiting & ~self.lookup & ~self.invalidate),
-            storing.eq(compared & ~self.invalidate),
+            waiting.eq((accepted | ((waiting | storing) & self.lookup)) & go_on),
+            compared.eq(waiting & ~self.lookup & go_on),
+            storing.eq(compared & go_on),
         ]
         with m.If(self.invalidate):
             m.d.sync += [held.space.eq(self.record.space), held.vpn.eq(self.record.vpn)]
         with m.Elif(accepted):
             m.d.sync += [held.space.eq(record.space), held.vpn.eq(record.vpn), leaf.eq(record.pte), size.eq(record.size)]
         for kind, bank in banks.items():
-            m.d.comb += [bank.leaf.eq(leaf), bank.store.eq(storing & (size == kind))]
+            m.d.comb += [bank.leaf.eq(leaf), bank.store.eq(storing & ~self.lookup & (size == kind))]
+
+    def _goes_on(self) -> Value:
+        """A fill under way is not given up."""
+        return ~self.invalidate
 
     def _sweep(self, m: Module, banks: dict[PageSize, L2Bank]) -> None:
         """Reads every set that may hold what the last invalidation covers (its page is the one held); the other banks follow the 4 KiB one."""
@@ -140,25 +149,34 @@ class L2Tlb(wiring.Component):
                 bank.clear.eq(stages[2] & everything),
             ]
             if size is PageSize.KIB_4:
-                m.d.comb += last.eq(distance == free)
+                m.d.comb += last.eq(self._is_last(distance, free))
+
+    def _is_last(self, distance: Signal, free: Value) -> Value:
+        """The sweep has come to the last set; `free`: the bits in which the sets differ."""
+        return distance == free
+
+    def _exists(self, record: data.View) -> Value:
+        """Something can be held for this space and address."""
+        signs = record.vpn[self._config.vpn_bits - 1 :]
+        return (record.space < self._config.spaces) & (signs.all() | ~signs.any())
 
     def _answer(self, m: Module, banks: dict[PageSize, L2Bank]) -> None:
-        """The result of a comparison, then (the banks go on to other sets) what was kept of it. Block RAM is late: all else is chosen before."""
+        """The result of a comparison, then (the banks go on to other sets) what was kept of it. Block RAM is late: it comes last."""
         fresh, kept, kept_pte, kept_size = Signal(), Signal(), Signal(Pte), Signal(PageSize)
-        asked, lookup_record = Signal(), self.lookup_record
-        signs = lookup_record.vpn[self._config.vpn_bits - 1 :]
-        m.d.comb += asked.eq((lookup_record.space < self._config.spaces) & (signs.all() | ~signs.any()))
-        m.d.sync += [fresh.eq(self.lookup & asked & ~self.busy & ~self.invalidate), kept.eq(self.hit & ~self.lookup & ~self.invalidate)]
+        may_hit = self.lookup & self._exists(self.lookup_record) & ~self.busy & ~self.invalidate
+        m.d.sync += [fresh.eq(may_hit), kept.eq(self.hit & ~self.lookup & ~self.invalidate)]
         with m.If(fresh):
             m.d.sync += [kept_pte.eq(self.pte), kept_size.eq(self.size)]
-        early, early_pte, early_size, base = Signal(), Signal(Pte), Signal(PageSize), banks[PageSize.KIB_4]
-        m.d.comb += [early_pte.eq(kept_pte), early_size.eq(kept_size), early.eq(kept)]
-        for size in self._sizes[1:]:
-            with m.If(~kept & banks[size].hit):
-                m.d.comb += [early.eq(1), early_pte.eq(banks[size].pte), early_size.eq(size)]
+        ptes, sizes, found = [Mux(kept, kept_pte, 0)], [Mux(kept, kept_size, 0)], kept
+        for size in reversed(self._sizes):
+            bank = banks[size]
+            m.d.comb += bank.mute.eq(found)
+            ptes.append(bank.pte)
+            sizes.append(Mux(bank.hit & ~found, size.value, 0))
+            found |= bank.hit
         m.d.comb += [
-            self.hit.eq(kept | (fresh & (early | base.hit))),
-            self.pte.eq(Mux(early, early_pte, base.pte)),
-            self.size.eq(Mux(early, early_size, PageSize.KIB_4)),
+            self.hit.eq(kept | (fresh & found)),
+            self.pte.eq(reduce(or_, (Value.cast(pte) for pte in ptes))),
+            Value.cast(self.size).eq(reduce(or_, sizes)),
             self.pte.v.eq(self.hit),
         ]
