@@ -38,19 +38,21 @@ class AdUpdate(wiring.Component):
     Parameters
     ----------
     config : parameters of the engine; without `sv32` all entries have 64 bits.
+    has_fault_unit : page faults of user-mode requests go to `faults`; else all are answered FAULT.
 
     Members
     -------
-    requests : leaves that refuse their access with AD_CLEAR, in spaces with `adue`.
-    answers : OK; RETRY with reason RACED after too many swaps that failed; FAULT with reason BUS_ERROR (of the swap or of a walk) or
-        BAD_TABLE (the space has no table any more).
-    faults : what a walk after a failed swap found instead, as in `MissWalks`.
+    requests : leaves that refuse their access with AD_CLEAR, in spaces with `adue`. A stale one is walked for again before anything is
+        written: a table that was unlinked before the invalidation is written to only by what was in work then.
+    answers : OK; RETRY with reason RACED after too many swaps that failed; FAULT with reason BUS_ERROR (of the swap or of a walk),
+        BAD_TABLE (the space has no table any more), or of a page fault that is not one for `faults`.
+    faults : what a walk found instead of such a leaf.
     fill, fill_port, fill_record : strobe in the cycle of an answer OK: the leaf as it is in memory now, for the port's TLB. Not given if
         `invalidate` was high in any cycle since the request was taken, or in this one, or the leaf was stale before.
     walk_request, walk_response : the walker, for this block only.
     update : memory.
     invalidate : strobe; whatever it covers.
-    busy : a request is in work; it may still write to the page table that it found, even to one that is not linked any more.
+    busy : a request is in work; it may still write to the page table that it found, even to one that has been unlinked meanwhile.
     """
 
     requests: In(stream.Signature(AdRequest))
@@ -65,8 +67,8 @@ class AdUpdate(wiring.Component):
     invalidate: In(1)
     busy: Out(1)
 
-    def __init__(self, config: EngineConfig) -> None:
-        self._config = config
+    def __init__(self, config: EngineConfig, *, has_fault_unit: bool = True) -> None:
+        self._config, self._has_fault_unit = config, has_fault_unit
         super().__init__()
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
@@ -83,10 +85,10 @@ class AdUpdate(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += self.requests.ready.eq(1)
                 with m.If(self.requests.valid):
-                    m.d.sync += [item.eq(self.requests.payload), swaps.eq(0)]
-                    m.d.sync += item.stale.eq(self.requests.payload.stale | self.invalidate)
+                    stale = self.requests.payload.stale | self.invalidate
+                    m.d.sync += [item.eq(self.requests.payload), item.stale.eq(stale), swaps.eq(0)]
                     m.next = "SWAP"
-                    with m.If(self.requests.payload.walk_first):
+                    with m.If(~self._is_usable(self.requests.payload)):
                         m.next = "WALK"
             with m.State("SWAP"):
                 m.d.comb += self.update.request.valid.eq(1)
@@ -122,6 +124,10 @@ class AdUpdate(wiring.Component):
         m.d.comb += [wanted.eq(item.pte), wanted.a.eq(1), wanted.d.eq(item.pte.d | (item.asked.request.access == Access.STORE))]
         return wanted
 
+    def _is_usable(self, request: AdRequest) -> Value:
+        """The leaf is one to begin with."""
+        return ~request.walk_first & ~request.stale & ~self.invalidate
+
     def _is_last(self, swaps: Signal) -> Value:
         return swaps == MAX_SWAPS
 
@@ -152,10 +158,14 @@ class AdUpdate(wiring.Component):
         ]
         with m.If(verdict.needs_update):
             m.next = "SWAP"
-        with m.Elif(verdict.faulted):
+        with m.Elif(verdict.faulted & ~self._is_unserved(item, ended)):
             m.next = "FAULT"
         with m.Else():
             m.next = "ANSWER"
+
+    def _is_unserved(self, item: AdRequest, ended: WalkResponse) -> Value:
+        """No fault unit repairs this fault; as in `MissEnd`."""
+        return item.asked.request.supervisor | ended.sv32 | (not self._has_fault_unit)
 
     def _offer(self, m: Module, item: AdRequest, wanted: Signal) -> None:
         """The requests to memory and to the walker."""

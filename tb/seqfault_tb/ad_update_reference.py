@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from seqfault_golden.layout import Outcome
-from seqfault_golden.translate import EXCEPTION, REASON, Cause, Refusal
+from seqfault_golden.translate import EXCEPTION, REASON, Cause, PagingMode, Refusal
 
 from .ad_update_world import Asked, page_size
 from .axi_memory import EXOKAY, SLVERR
@@ -23,10 +23,13 @@ def compare(got: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert got == wanted, "; ".join(f"{name}: got {got.get(name)}, expected {wanted[name]}" for name in wanted if got.get(name) != wanted[name])
 
 
-def expected_end(asked: Asked, accesses: list[tuple[str, Any]], seen: Counter[str]) -> Ending:
-    """Follows what has happened through the specification's steps; `seen` counts how it went."""
+def expected_end(asked: Asked, accesses: list[tuple[str, Any]], seen: Counter[str], *, walk_first: bool) -> Ending:
+    """Follows what has happened through the specification's steps; `seen` counts how it went.
+
+    `walk_first`: what the Translator knew cannot be used: it is old, or incomplete.
+    """
     log, found, ending = iter(accesses), asked.found, None
-    swaps, walking = 0, asked.walk_first
+    swaps, walking = 0, walk_first
     while ending is None:
         if walking:
             found = _next(log, "walk")
@@ -55,6 +58,8 @@ def _after_walk(asked: Asked, result: Any) -> Ending | None:
     if isinstance(result, Refusal):
         if result.cause is Cause.BUS_ERROR:
             return _refused(asked, result.cause, Outcome.BUS_ERROR)
+        if asked.supervisor or asked.mode is PagingMode.SV32:  # the fault unit serves neither
+            return _refused(asked, result.cause, Outcome(REASON[result.cause]))
         return "faults", {"reason": REASON[result.cause]}, None
     return None if result.update else _permitted(asked, result, result.pte)
 

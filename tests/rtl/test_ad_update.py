@@ -34,6 +34,8 @@ class Plant(IntEnum):
     """An exclusive read answered OKAY is taken for one."""
     OTHER_ID = 8
     """The two halves of a pair have different tags."""
+    TRUSTS_STALE = 9
+    """A stale leaf is swapped without another walk."""
 
 
 class PlantedAdUpdate(AdUpdate):
@@ -49,6 +51,9 @@ class PlantedAdUpdate(AdUpdate):
 
     def _is_fresh(self, item):
         return super()._is_fresh(item) | (self.plant == Plant.FILLS_STALE)
+
+    def _is_usable(self, item):
+        return Mux(self.plant == Plant.TRUSTS_STALE, ~item.walk_first, super()._is_usable(item))
 
     def _is_last(self, swaps):
         return super()._is_last(swaps) & (self.plant != Plant.ENDLESS)
@@ -88,6 +93,7 @@ def test_ad_update() -> None:
         (Plant.WIDE, "nobody_else"),
         (Plant.CREDULOUS, "bus_errors"),
         (Plant.OTHER_ID, "nobody_else"),
+        (Plant.TRUSTS_STALE, "nobody_else"),
     ],
 )
 def test_planted_bug_is_found(plant: Plant, testcase: str) -> None:
