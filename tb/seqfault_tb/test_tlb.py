@@ -13,7 +13,7 @@ from seqfault_rtl.paging import Pte
 from seqfault_rtl.tlb import LookupRecord
 
 from .fields import pack, unpack
-from .tlb_model import PAGE_BITS, Invalidation, Translation, canonical, covers, possible_sizes, same_page
+from .tlb_model import PAGE_BITS, Invalidation, TlbModel, Translation, possible_sizes
 
 ENTRIES = int(os.environ.get("TLB_ENTRIES", "16"))
 SPACES = int(os.environ.get("TLB_SPACES", "64"))
@@ -32,8 +32,7 @@ class Bench:
 
     def __init__(self, dut, seed: int) -> None:
         self.dut, self.rng = dut, Random(seed)
-        self.allowed: list[Translation] = []
-        self.arriving: Translation | None = None
+        self.model = TlbModel(levels=LEVELS, spaces=SPACES)
         self.asked: tuple[int, int] | None = None
         self.recent: Translation | None = None
         self.due: Translation | None = None
@@ -48,14 +47,6 @@ class Bench:
         for _ in range(2):
             await FallingEdge(dut.clk)
         dut.rst.value = 0
-
-    def find(self, space: int, vpn: int) -> Translation | None:
-        """The translation that covers this 52-bit page, if the TLB may hold one."""
-        if not canonical(vpn, LEVELS):
-            return None
-        found = [e for e in self.allowed if e.space == space and same_page(e.vpn, vpn & (1 << VPN_BITS) - 1, e.size)]
-        assert len(found) <= 1, "the model holds two translations of a page"
-        return found[0] if found else None
 
     async def cycle(
         self, *, lookup: tuple[int, int] | None = None, fill: Translation | None = None, invalidate: Invalidation | None = None
@@ -85,22 +76,15 @@ class Bench:
         return hit
 
     def follow(self, fill: Translation | None, invalidate: Invalidation | None) -> None:
-        """What this cycle's strobes do to the set. A fill takes effect one cycle late, and gives way to any invalidation until then."""
-        if invalidate:
-            self.allowed = [e for e in self.allowed if not covers(invalidate, e)]
-            if self.recent not in self.allowed:
-                self.recent = None
-            self.arriving = None
-            return
-        if self.arriving:
-            new = self.arriving
-            self.allowed = [e for e in self.allowed if e.space != new.space or not same_page(e.vpn, new.vpn, max(e.size, new.size))]
-            self.allowed.append(new)
+        """What this cycle's strobes do to the set, and to what was used last."""
+        new = self.model.cycle(fill, invalidate)
+        if new:
             self.recent = new
-        self.arriving = fill if fill and fill.pte & VALID_LEAF and fill.pte & 0xA and fill.space < SPACES else None
+        elif invalidate and self.recent not in self.model.held:
+            self.recent = None
 
     def check(self, space: int, vpn: int) -> bool:
-        dut, expected = self.dut, self.find(space, vpn)
+        dut, expected = self.dut, self.model.find(space, vpn)
         hit = bool(dut.hit.value)
         if hit:
             assert expected is not None, f"hit on {vpn:#x} of space {space}, which is not held"

@@ -1,13 +1,14 @@
 """What a TLB may and must not answer, in plain Python: it shares nothing with the RTL but the meaning of the contract."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["PAGE_BITS", "Invalidation", "Translation", "canonical", "covers", "possible_sizes", "same_page"]
+__all__ = ["PAGE_BITS", "Invalidation", "TlbModel", "Translation", "canonical", "covers", "possible_sizes", "same_page"]
 
 LEVEL_BITS = 9
 PAGE_BITS = (0, 4, 9, 10, 18, 27, 36)
 """Page-number bits within a page of each size: 4 KiB, 64 KiB, 2 MiB, 4 MiB, 1 GiB, 512 GiB, 256 TiB."""
 MIB_4 = 3
+V, R, X = 1, 2, 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,3 +59,38 @@ def covers(invalidation: Invalidation, entry: Translation, *, spare_globals: boo
         return True
     different = (invalidation.vpn ^ entry.vpn) & ~invalidation.mask
     return different >> PAGE_BITS[entry.size] == 0
+
+
+@dataclass(kw_only=True, slots=True)
+class TlbModel:
+    """The translations that a TLB may hold: all of them, while they were never more than its entries."""
+
+    levels: int
+    spaces: int
+    held: list[Translation] = field(default_factory=list)
+    arriving: Translation | None = None
+
+    def find(self, space: int, vpn: int) -> Translation | None:
+        """The translation of this 52-bit page."""
+        if not canonical(vpn, self.levels):
+            return None
+        page = vpn & (1 << LEVEL_BITS * self.levels) - 1
+        found = [entry for entry in self.held if entry.space == space and same_page(entry.vpn, page, entry.size)]
+        assert len(found) <= 1, "the model holds two translations of a page"
+        return found[0] if found else None
+
+    def cycle(self, fill: Translation | None, invalidation: Invalidation | None) -> Translation | None:
+        """What these strobes do to the set; returns what is held from now on.
+
+        A fill takes effect one cycle late, and gives way to any invalidation until then.
+        """
+        if invalidation:
+            self.held = [entry for entry in self.held if not covers(invalidation, entry)]
+            self.arriving = None
+            return None
+        new = self.arriving
+        if new:
+            self.held = [entry for entry in self.held if entry.space != new.space or not same_page(entry.vpn, new.vpn, max(entry.size, new.size))]
+            self.held.append(new)
+        self.arriving = fill if fill and fill.pte & V and fill.pte & (R | X) and fill.space < self.spaces else None
+        return new
