@@ -6,10 +6,10 @@ that is what a TLB may hold. Ended translations are kept until an INVALIDATE tha
 
 from collections import deque
 
-from .history import table_key
-from .layout import EVERY_SPACE, LEVELS, PAGE_BITS, VPN_MASK, How, Outcome, Status, is_leaf, leaf_pa, permits, satp_levels
+from .history import ADUE, features_key, table_key
+from .layout import EVERY_SPACE, LEVELS, PAGE_BITS, PTE_D, VPN_MASK, Access, How, Outcome, Status, is_leaf, leaf_pa, permits, satp_levels
 from .lookups import walk
-from .state import Fault, NotAllowed, State
+from .state import Fault, NotAllowed, State, Update
 
 __all__ = ["Answers"]
 
@@ -129,6 +129,13 @@ class Answers:
             else:
                 pending.shared.append(conclusion)
 
+    def update_began(self, update: Update) -> None:
+        """A and D are set for an access that is waiting, D for a store only: never speculatively. [contract, ADUE]"""
+        waiting = self._pages.get((update.space, update.vpn), ())
+        dirty = bool(update.new & ~update.old & PTE_D) if update.possible else False
+        if not any(permits(update.new, pending.access) and (not dirty or pending.access == Access.STORE) for pending in waiting):
+            raise NotAllowed(f"AD_LOCK of page {update.vpn:#x} of space {update.space}: no request needs {update.new:#x}")
+
     # --- the answer -------------------------------------------------------------------------------------------------
 
     def answer(self, port: int, tag: int, status: int, how: int, reason: int, pa: int) -> None:
@@ -144,6 +151,8 @@ class Answers:
             raise NotAllowed("answer while the fault of this request is running")
         if status == Status.FAULT:
             self._check_refusal(pending, how, reason)
+        elif (status, how, reason) == (Status.RETRY, How.TRANSLATED, Outcome.RACED) and pending.own is None:
+            self._check_raced(pending)
         elif how == How.TRANSLATED:
             if pending.own is not None or status != Status.OK or reason != Outcome.OK:
                 known = _conclusion(pending.own) if pending.own else "nothing"
@@ -169,6 +178,11 @@ class Answers:
             return
         if all(_canonical(pending.va, levels) for levels in self._modes(pending)):
             raise NotAllowed(f"FAULT for {pending.va:#x}, which is canonical, in space {pending.space}, which has a table")
+
+    def _check_raced(self, pending: _Pending) -> None:
+        """An A/D update that lost too often."""
+        if not any(features & ADUE for features in self._state.memory.values(features_key(pending.space), pending.tick)):
+            raise NotAllowed(f"RETRY for A or D in space {pending.space}, where they are not set by hardware")
 
     def _check_address(self, pending: _Pending, pa: int) -> None:
         if not any(_canonical(pending.va, levels) for levels in self._modes(pending)):

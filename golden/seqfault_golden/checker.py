@@ -8,9 +8,10 @@ from typing import Any
 from . import writer_steps
 from .answers import Answers
 from .invariants import check_quiescence
-from .layout import COMMAND_UNIT, How, Outcome, Status, Step
+from .layout import COMMAND_UNIT, UPDATE_AGENT, How, Outcome, Status, Step
 from .readers import reader_event
 from .state import NotAllowed, State
+from .update_steps import update_event
 from .writers import writer_event
 
 __all__ = ["Checker"]
@@ -57,7 +58,7 @@ class Checker:
         self._answers = Answers(self.state)
         self._check_requests = check_requests
         self._trails: dict[object, deque[tuple[int, int, Sequence[Any]]]] = {
-            key: deque(maxlen=OWN_TRAIL) for key in (*range(contexts), COMMAND_UNIT, _SOFTWARE, _PORTS)
+            key: deque(maxlen=OWN_TRAIL) for key in (*range(contexts), COMMAND_UNIT, UPDATE_AGENT, _SOFTWARE, _PORTS)
         }
         self._cycle = 0
         self._finished = False
@@ -107,6 +108,8 @@ class Checker:
                 writer_event(state, event)
                 if event[0] == Step.INVALIDATE:
                     self._answers.invalidate(event[4], event[5], event[9])
+            elif agent == UPDATE_AGENT:
+                self._update(event)
             elif agent < len(state.faults):
                 self._reader(event)
             else:
@@ -144,6 +147,11 @@ class Checker:
         self._finished = True
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _update(self, event: Sequence[int]) -> None:
+        update_event(self.state, event, self._answers.oldest() or 0)
+        if self._check_requests and (update := self.state.update) is not None:
+            self._answers.update_began(update)
 
     def _reader(self, event: Sequence[int]) -> None:
         fault = self.state.faults[event[2]]
@@ -205,7 +213,7 @@ def _show(record: Sequence[Any]) -> str:
         return f"{name} " + " ".join(f"{number:#x}" for number in numbers[:12])
     first, last, agent, outcome, space, vpn, vma_id, seq, addr, data = record
     steps = _name(Step, first) if first == last else f"{_name(Step, first)}-{_name(Step, last)}"
-    who = "command unit" if agent == COMMAND_UNIT else f"context {agent}"
+    who = {COMMAND_UNIT: "command unit", UPDATE_AGENT: "A/D updates"}.get(agent, f"context {agent}")
     fields = {"space": space, "vpn": vpn, "id": vma_id, "seq": seq, "addr": addr, "data": data}
     shown = " ".join(f"{name} {value:#x}" for name, value in fields.items() if value)
     return f"{steps} {_name(Outcome, outcome)} of {who} {shown}".rstrip()

@@ -6,9 +6,11 @@ against the values that the word held at some time in a window: since a tick (th
 
 from collections import deque
 
-__all__ = ["Memory", "table_key", "vmas_key"]
+__all__ = ["ADUE", "Memory", "features_key", "table_key", "vmas_key"]
 
 _NEVER = 1 << 62
+ADUE = 1
+"""The bit of a space's features that says that hardware sets A and D."""
 
 
 def table_key(space: int) -> int:
@@ -19,6 +21,11 @@ def table_key(space: int) -> int:
 def vmas_key(space: int) -> int:
     """The pseudo address of `SPACE.VMAS`."""
     return -2 * space - 2
+
+
+def features_key(space: int) -> int:
+    """The pseudo address of the features that `SPACE.TABLE` gives a space."""
+    return -space - (1 << 32)
 
 
 class Memory:
@@ -67,6 +74,13 @@ class Memory:
         if entry is not None:
             entry[0] = now
             self._order.append((now, address))
+
+    def revert(self, address: int) -> None:
+        """The engine's write did not happen."""
+        entry = self.unsettled.pop(address, None)
+        if entry is not None:
+            self.words[address] = entry[1]
+            self._past[address].remove(entry)
 
     def held(self, address: int, value: int, since: int) -> bool:
         """The word had this value at some time after tick `since` (or has it)."""

@@ -25,6 +25,7 @@ __all__ = [
     "PTE_W",
     "PTE_X",
     "TREE_DEPTH",
+    "UPDATE_AGENT",
     "VPN_MASK",
     "Access",
     "How",
@@ -66,7 +67,7 @@ class Step(IntEnum):
     R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15, R16, R17, R18 = range(19)
     UNDO, HANDOVER, ANSWER, MM_READ_LOCK, MM_READ_UNLOCK = range(19, 24)
     MM_LOCK, MM_UNLOCK, SEQ_BEGIN, SEQ_END, PTE_LOCK, PTE_CLEAR, PTE_PROTECT, PTE_UNLOCK, INVALIDATE, FENCE = range(32, 42)
-    SPACE_TABLE, SPACE_VMAS, ILLEGAL = range(42, 45)
+    SPACE_TABLE, SPACE_VMAS, ILLEGAL, AD_UPDATE, AD_LOCK = range(42, 47)
 
 
 class Outcome(IntEnum):
@@ -106,6 +107,8 @@ class StepEvent(NamedTuple):
 
 COMMAND_UNIT = 63
 """Event field `agent` of the command unit."""
+UPDATE_AGENT = 62
+"""Event field `agent` of A/D updates."""
 EVERY_SPACE = 0xFFFF
 """Event field `space` of an INVALIDATE of all spaces."""
 PAGE_BITS = 12

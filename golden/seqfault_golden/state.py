@@ -8,7 +8,7 @@ from .layout import COMMAND_UNIT, Outcome
 from .tables import TableMap
 
 __all__ = [
-    "LAST_ATTEMPT", "POLICIES", "RETRIED", "Fault", "Frames", "NotAllowed", "Phase", "Sequences", "State", "bus_error", "expect_phase",
+    "LAST_ATTEMPT", "POLICIES", "RETRIED", "Fault", "Frames", "NotAllowed", "Phase", "Sequences", "State", "Update", "bus_error", "expect_phase",
     "fail",
 ]  # fmt: skip
 
@@ -147,6 +147,21 @@ class Frames:
             del self.home[frame]
 
 
+@dataclass(slots=True)
+class Update:
+    """The A/D update under way: the entry as golden knew it at AD_LOCK, and the one to be written."""
+
+    space: int
+    vpn: int
+    address: int
+    old: int
+    new: int
+    possible: bool
+    """`new` is `old` with A or D set: the swap may succeed."""
+    began: int
+    """Tick of AD_LOCK."""
+
+
 class State:
     """Everything that a step may depend on.
 
@@ -156,6 +171,7 @@ class State:
     pte_locks : leaf table address to the agent that holds its lock.
     mm_writers : spaces under MM_LOCK. mm_readers : space to the contexts that hold its mm lock as readers.
     command_step : tick of the command unit's last step.
+    update : the A/D update under way.
     leaf_changed : tick of the last change of a leaf entry by the engine. invalidated : tick of the last INVALIDATE.
     """
 
@@ -183,6 +199,7 @@ class State:
         self.leaf_changed = 0
         self.command_step = 0
         self.invalidated = 0
+        self.update: Update | None = None
         self.faults = [Fault(agent) for agent in range(contexts)]
 
     def classic_from(self) -> int:

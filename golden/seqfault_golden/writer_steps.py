@@ -4,7 +4,7 @@ The functions follow the rules of `find_steps`: `NotAllowed`, or the step's chan
 `software_write`, W3 `pte_lock .. pte_protect or pte_clear .. pte_unlock` (U2, F2, K4 alike), W4 `seq_end`; U1 is `space_vmas`.
 """
 
-from .history import table_key, vmas_key
+from .history import features_key, table_key, vmas_key
 from .layout import COMMAND_UNIT, EVERY_SPACE, PTE_R, PTE_RIGHTS, PTE_W, is_leaf
 from .lookups import covering_record, table_of, walk
 from .state import NotAllowed, Phase, State
@@ -141,10 +141,13 @@ def fence(state: State, waited: bool) -> None:
     for fault in state.faults:
         if fault.phase in _RUNNING and fault.began < state.command_step:
             raise NotAllowed(f"FENCE completed while the attempt of context {fault.agent}, which began before it, is running")
+    if state.update is not None and state.update.began < state.command_step:
+        raise NotAllowed(f"FENCE completed while the A/D update of {state.update.address:#x}, which began before it, is running")
 
 
-def space_table(state: State, space: int, satp: int) -> None:
-    """`SPACE.TABLE`"""
+def space_table(state: State, space: int, satp: int, features: int) -> None:
+    """`SPACE.TABLE`; `features`: bits ADUE, PBMTE, NAPOT from bit 0 on."""
+    state.memory.write(features_key(space), features, state.now)
     key = table_key(space)
     old = state.memory.read(key)
     state.memory.write(key, satp, state.now)

@@ -22,7 +22,7 @@ _HANDLERS: dict[int, Callable[[State, Event], None]] = {
     Step.PTE_PROTECT: lambda s, e: steps.pte_protect(s, e[4], e[5], e[8], e[9]),
     Step.INVALIDATE: lambda s, e: steps.invalidate(s, e[4], e[5], e[9]),
     Step.FENCE: lambda s, e: steps.fence(s, bool(e[9] & 1)),
-    Step.SPACE_TABLE: lambda s, e: steps.space_table(s, e[4], e[9]),
+    Step.SPACE_TABLE: lambda s, e: steps.space_table(s, e[4], e[9], e[6]),
     Step.SPACE_VMAS: lambda s, e: steps.space_vmas(s, e[4], e[9]),
     Step.ILLEGAL: lambda s, e: None,
 }

@@ -175,6 +175,8 @@ class AdUpdate(wiring.Component):
             update.old.eq(item.pte),
             update.new.eq(wanted),
             update.narrow.eq(item.sv32 if self._config.sv32 else 0),
+            update.space.eq(request.space),
+            update.vpn.eq(request.va[PAGE_OFFSET_BITS:]),
             walk.space.eq(request.space),
             walk.vpn.eq(request.va[PAGE_OFFSET_BITS:][:VPN_BITS]),
         ]

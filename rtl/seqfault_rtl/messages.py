@@ -37,6 +37,8 @@ class Step(enum.Enum, shape=6):
     SPACE_TABLE = 42
     SPACE_VMAS = 43
     ILLEGAL = 44
+    AD_UPDATE = 45
+    AD_LOCK = 46
 
 
 class Outcome(enum.Enum, shape=5):
@@ -217,12 +219,17 @@ class MemoryWriteSignature(wiring.Signature):
 
 
 class MemoryUpdateRequest(data.Struct):
-    """If the entry at `addr` (8-byte aligned; 4-byte with `narrow`) is `old`, make it `new`, atomically. `narrow`: 32 bits, the lower ones."""
+    """If the entry at `addr` (8-byte aligned; 4-byte with `narrow`) is `old`, make it `new`, atomically. `narrow`: 32 bits, the lower ones.
+
+    `space`, `vpn`: whose leaf it is, for the step's event.
+    """
 
     addr: PADDR_BITS
     old: 64
     new: 64
     narrow: 1
+    space: 16
+    vpn: 48
 
 
 class MemoryUpdateResponse(data.Struct):

@@ -6,7 +6,7 @@ from typing import Any
 from seqfault_rtl.messages import AnswerStatus, Step
 from seqfault_rtl.paging import Access, PagingMode
 
-from .waves import COMMAND_UNIT, WaveEvent
+from .waves import COMMAND_UNIT, UPDATE_AGENT, WaveEvent
 
 __all__ = ["HEADING", "event_line", "event_record", "select_events"]
 
@@ -112,6 +112,8 @@ DETAILS: dict[Step, Callable[[WaveEvent], str]] = {
     Step.SPACE_TABLE: _satp,
     Step.SPACE_VMAS: lambda event: f"space {event.space}, root pointer {event.data:#x}",
     Step.ILLEGAL: lambda event: f"command word {event.data:#x}",
+    Step.AD_LOCK: lambda event: f"space {event.space}, entry at {event.addr:#x}",
+    Step.AD_UPDATE: lambda event: f"space {event.space}, {_pte(event.data)} at {event.addr:#x}",
 }
 """What the numbers of a step mean."""
 
@@ -123,7 +125,7 @@ def _detail(event: WaveEvent) -> str:
 
 
 def _agent(event: WaveEvent) -> str:
-    return "commands" if event.agent == COMMAND_UNIT else f"ctx {event.agent}"
+    return {COMMAND_UNIT: "commands", UPDATE_AGENT: "updates"}.get(event.agent, f"ctx {event.agent}")
 
 
 def _has_address(event: WaveEvent) -> bool:

@@ -17,10 +17,12 @@ from seqfault_rtl.messages import Outcome, Step
 
 from .errors import UsageError
 
-__all__ = ["COMMAND_UNIT", "EVENT_SIGNALS", "OUTCOMES", "STEPS", "WaveEvent", "read_events"]
+__all__ = ["COMMAND_UNIT", "EVENT_SIGNALS", "OUTCOMES", "STEPS", "UPDATE_AGENT", "WaveEvent", "read_events"]
 
 COMMAND_UNIT = 63
-"""The agent number of the command unit; others are fault contexts."""
+"""The agent number of the command unit."""
+UPDATE_AGENT = 62
+"""The agent number of A/D updates; others are fault contexts."""
 FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
 EVENT_SIGNALS = ("ev_valid", *(f"ev_{name}" for name in FIELDS))
 CYCLE_SIGNAL = "cycle"

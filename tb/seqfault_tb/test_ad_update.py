@@ -179,7 +179,7 @@ async def run_many(dut, count: int, seed: int, **rates: float) -> Bench:
     for _ in range(count):
         asked = bench.world.ask()
         if bench.interference:
-            bench.world.features = Features(adue=bench.rng.random() < 0.95, pbmte=True, napot=True)
+            bench.world.features = Features(adue=bench.rng.random() < 0.85, pbmte=True, napot=True)
             bench.world.gone = bench.rng.random() < 0.03
         await bench.run(asked)
         bench.world.features, bench.world.gone = Features(adue=True, pbmte=True, napot=True), False

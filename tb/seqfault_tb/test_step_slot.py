@@ -7,19 +7,20 @@ from seqfault_rtl.messages import Event, Step
 from .fields import pack, unpack
 from .state_bench import StateBench
 
-UNITS = ("faults", "commands")
+UNITS = ("faults", "commands", "updates")
+RATES = {"faults": 0.7, "commands": 0.7, "updates": 0.1}
 
 
 @cocotb.test()
 async def grants_and_events(dut) -> None:
-    """Random wishes: exactly one grant if anybody wants it, never twice to the same while both do."""
+    """Random wishes: exactly one grant if anybody wants it, to A/D updates first, never twice to one of the others while both do."""
     bench = StateBench(dut, "slot")
     rng = bench.rng
     await bench.start(*(f"{unit}__{name}" for unit in UNITS for name in ("want", "event_valid")))
     last_both = None
     granted = {unit: 0 for unit in UNITS}
     for cycle in range(1500):
-        want = {unit: rng.random() < 0.7 for unit in UNITS}
+        want = {unit: rng.random() < RATES[unit] for unit in UNITS}
         speaks = rng.random() < 0.8
         events = {unit: {"first": Step.R0 if unit == "faults" else Step.FENCE, "agent": index, "data": cycle} for index, unit in enumerate(UNITS)}
         bench.drive(**{f"{unit}__want": want[unit] for unit in UNITS}, **{f"{unit}__event_valid": 0 for unit in UNITS})
@@ -29,7 +30,9 @@ async def grants_and_events(dut) -> None:
         wanting = [unit for unit in UNITS if want[unit]]
         assert len(given) == bool(wanting), f"granted {given}, wanted {wanting}"
         assert set(given) <= set(wanting)
-        if len(wanting) == 2:
+        if want["updates"]:
+            assert given == ["updates"], f"{given} before an A/D update"
+        elif len(wanting) == 2:
             assert given != last_both, f"{given} twice although both want the slot"
             last_both = given
         if given and speaks:
@@ -42,4 +45,5 @@ async def grants_and_events(dut) -> None:
             assert not bench.read("event_valid")
         granted |= {unit: granted[unit] + 1 for unit in given}
         await bench.clock()
-    assert min(granted.values()) > 300
+    assert min(granted["faults"], granted["commands"]) > 300
+    assert granted["updates"] > 50

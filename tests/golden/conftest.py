@@ -196,6 +196,8 @@ def play():
                 event = arguments[1]
                 if (event.last, event.outcome) == (Step.R17, 0) or event.first in (Step.PTE_CLEAR, Step.PTE_PROTECT):
                     memory[event.addr] = 0 if event.first == Step.PTE_CLEAR else event.data
+                elif event.first == Step.AD_UPDATE and not event.outcome:
+                    memory[event.addr] = event.data
         memory.update(memory_changes)
         checker.finish(lambda address: memory.get(address, 0))
         return checker

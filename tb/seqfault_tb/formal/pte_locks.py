@@ -21,23 +21,26 @@ class Exclusion(Spec):
         dut = self.dut
         drive(m, dut)
         held, tables = opened(dut).local("elaborate", "held", "tables")
-        command = dut._holders - 1
+        command, update = dut._holders - 2, dut._holders - 1
         table = any_const(m, dut.fault_table.shape(), "table")
         has, anything = Signal(dut._holders), Signal(dut._holders)  # holders of `table`, and of any table
-        strobes = (dut.fault_acquire, dut.fault_release, dut.command_acquire, dut.command_release)
+        strobes = (dut.fault_acquire, dut.fault_release, dut.command_acquire, dut.command_release, dut.update_acquire, dut.update_release)
         self.assume(m, sum(strobes) <= 1)
         self.assume(m, dut.fault_holder < command)
         self.assume(m, ~dut.fault_acquire | (~dut.fault_busy & ~anything.bit_select(dut.fault_holder, 1)))
         self.assume(m, ~dut.command_acquire | (~dut.command_busy & ~anything[command]))
+        self.assume(m, ~dut.update_acquire | (~dut.update_busy & ~anything[update]))
         for acquire, release, asked, holder in (
             (dut.fault_acquire, dut.fault_release, dut.fault_table, dut.fault_holder),
             (dut.command_acquire, dut.command_release, dut.command_table, Value.cast(command)),
+            (dut.update_acquire, dut.update_release, dut.update_table, Value.cast(update)),
         ):
             with m.If(acquire | release):
                 m.d.sync += [has.bit_select(holder, 1).eq(acquire & (asked == table)), anything.bit_select(holder, 1).eq(acquire)]
         self.promise(m, "one_holder", (has & (has - 1)[: len(has)]) == 0)
         self.promise(m, "fault_busy", (dut.fault_table != table) | (dut.fault_busy == has.any()))
         self.promise(m, "command_busy", (dut.command_table != table) | (dut.command_busy == has.any()))
+        self.promise(m, "update_busy", (dut.update_table != table) | (dut.update_busy == has.any()))
         self.lemma(m, "known_holders", (held == anything) & (has == Cat(held[i] & (tables[i] == table) for i in range(len(held)))))
 
 
