@@ -20,6 +20,7 @@ from .console import complain, fail, json_output, report
 from .errors import CheckFailed, SeqfaultError, UsageError
 from .output import OutputFile
 from .prove_command import prove
+from .walk_command import walk
 
 if TYPE_CHECKING:
     from seqfault_rtl.config import EngineConfig
@@ -209,6 +210,7 @@ def verilog(
 
 
 app.command()(prove)
+app.command()(walk)
 
 
 @app.command()
