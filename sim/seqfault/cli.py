@@ -12,18 +12,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from .bench_command import bench
 from .console import complain, fail, json_output, report
 from .errors import CheckFailed, SeqfaultError, UsageError
 from .output import OutputFile
 from .prove_command import prove
+from .settings import configuration, parse_settings
+from .synth_command import synth
 from .walk_command import walk
-
-if TYPE_CHECKING:
-    from seqfault_rtl.config import EngineConfig
 
 __all__ = ["app", "main", "run_command"]
 
@@ -49,29 +49,6 @@ class Policy(StrEnum):
 PresetOption = Annotated[str, typer.Option("--preset", help="Named parameters of the engine.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter; may be repeated.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")]
-
-
-def _settings(texts: list[str] | None) -> dict[str, str]:
-    """What `--set` says. Raises `UsageError` for a text that is not of the form key=value."""
-    pairs = {}
-    for text in texts or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set: {text!r} is not of the form key=value")
-        pairs[key] = value
-    return pairs
-
-
-def _configuration(preset: str, settings: dict[str, str]) -> "EngineConfig":
-    """The engine's parameters. Raises `UsageError` for an unknown preset or key, or a value that is out of range."""
-    from seqfault_rtl.config import PRESETS
-
-    if preset not in PRESETS:
-        raise UsageError(f"--preset: unknown preset {preset!r}; known: {', '.join(PRESETS)}")
-    try:
-        return PRESETS[preset].with_settings(settings)
-    except ValueError as error:
-        raise UsageError(f"--set: {error}") from None
 
 
 def _version(wanted: bool) -> None:
@@ -107,8 +84,8 @@ def run(
     from .doctor import require_simulation_tools
     from .report import failures, progress_bar, run_table
 
-    parameters = _settings(settings)
-    _configuration(preset, parameters)
+    parameters = parse_settings(settings)
+    configuration(preset, parameters)
     if not math.isfinite(clock_mhz) or clock_mhz <= 0:
         raise UsageError(f"--clock-mhz must be a positive number, not {clock_mhz}")
     if waves is not None and waves.suffix not in WAVE_FORMATS:
@@ -203,14 +180,16 @@ def verilog(
     from .output import write_files
     from .verilog import synthesis_files
 
-    config = _configuration(preset, {"events": "false", **_settings(settings)})
+    config = configuration(preset, {"events": "false", **parse_settings(settings)})
     with json_output(json_path) as json_file:
         paths = [str(path) for path in write_files(folder, synthesis_files(config, preset=preset))]
         report({"preset": preset, "files": paths}, "\n".join(f"wrote {path}" for path in paths), json_path, json_file)
 
 
+app.command()(bench)
 app.command()(prove)
 app.command()(walk)
+app.command()(synth)
 
 
 @app.command()

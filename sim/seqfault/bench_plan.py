@@ -1,0 +1,97 @@
+"""What `seqfault bench` measures, on which configurations: a list of tasks, in the order of the tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seqfault_rtl.config import EngineConfig
+from seqfault_tb.bench_tables import MODES, level_two_pages, pages_of
+
+from .errors import UsageError
+
+__all__ = ["LATENCIES", "NAMES", "Task", "plan"]
+
+LATENCIES = (1, 10, 50, 100)
+"""Read latencies of memory in cycles, unless one is asked for."""
+PEERS_WALKS = 8
+"""Walks in flight measured beside those of the preset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One measurement.
+
+    Parameters
+    ----------
+    bench : name of the benchmark. config : what is built. measure : method of `Measures` that does it.
+    params : its parameters, as in the JSON. units : metrics to be kept of its result, with their units.
+    """
+
+    bench: str
+    config: EngineConfig
+    measure: str
+    params: dict[str, Any]
+    units: dict[str, str]
+
+
+def plan(names: Sequence[str], config: EngineConfig, latencies: Sequence[int] = LATENCIES) -> list[Task]:
+    """The tasks of these benchmarks. Raises `UsageError` for a name that is none."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise UsageError(f"no benchmark is called {unknown[0]!r}; there are: {', '.join(NAMES)}")
+    return [task for name in names for task in NAMES[name](config, latencies)]
+
+
+def _hit(config: EngineConfig, latencies: Sequence[int]) -> list[Task]:
+    """Both TLB levels (the second if it is there, and large enough to hold more than the first), one port and all."""
+    levels = (1, 2) if level_two_pages(config) else (1,)
+    units = {"latency_cycles": "cycles", "rate_per_cycle": "requests/cycle"}
+    return [
+        Task(bench="hit", config=config, measure="hit", params={"level": level, "ports": ports}, units=units)
+        for level in levels
+        for ports in sorted({1, config.ports})
+    ]
+
+
+def _walk(config: EngineConfig, latencies: Sequence[int]) -> list[Task]:
+    return [*_single_walks(config, latencies), *_sustained_walks(config, latencies)]
+
+
+def _single_walks(config: EngineConfig, latencies: Sequence[int]) -> list[Task]:
+    """Every leaf size of every mode that is built."""
+    modes = [mode for mode in MODES.values() if (config.sv32 if mode.entry_bytes == 4 else mode.levels <= config.levels)]
+    return [
+        Task(
+            bench="walk", config=config, measure="walk", units={"latency_cycles": "cycles"},
+            params={"mode": mode.name, "page": page, "latency": latency, "cache": cache},
+        )
+        for mode in modes
+        for page in pages_of(mode)
+        for cache in ("cold", "warm")
+        for latency in latencies
+    ]  # fmt: skip
+
+
+def _sustained_walks(config: EngineConfig, latencies: Sequence[int]) -> list[Task]:
+    """As many walks in flight as configured, and 8; 1, 2 and all ports, each asking always."""
+    rate = {"walks_per_1000_cycles": "walks/1000 cycles"}
+    return [
+        Task(
+            bench="walk", config=_filling(config, walks, requesters), measure="sustained",
+            units=rate | ({"share": "fraction"} if requesters > 1 else {}),
+            params={"latency": latency, "pattern": pattern, "requesters": requesters, "in_flight": walks},
+        )
+        for walks in sorted({config.walks, min(config.walks, PEERS_WALKS)}, reverse=True)
+        for pattern in ("sequential", "disjoint")
+        for requesters in sorted({1, min(2, config.ports), config.ports})
+        for latency in latencies
+    ]  # fmt: skip
+
+
+def _filling(config: EngineConfig, walks: int, requesters: int) -> EngineConfig:
+    """This configuration with so many walks; so few requesters must be allowed enough misses to use them all."""
+    return replace(config, walks=walks, port_misses=max(config.port_misses, -(-walks // requesters)))
+
+
+NAMES = {"hit": _hit, "walk": _walk}
+"""The benchmarks that there are."""

@@ -1,0 +1,164 @@
+"""What a person reads after `seqfault bench`: tables made from its JSON, with what the project wants to reach and what its peers were measured at.
+
+The peers' figures are published ones of CVA6, CORE-V Wally, coreblocks, Rocket and the open RISC-V IOMMU, on a memory of the same kind.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Goal", "Sheet", "bench_markdown", "bench_table", "sheets"]
+
+Record = Mapping[str, Any]
+NOTHING = "-"
+JUDGED_LATENCY = 50
+"""The latency for which sustained walks have a goal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What is to be reached. `text` shows it; `bound` is it for a memory latency; `peers` shows theirs."""
+
+    text: str = NOTHING
+    bound: Callable[[int], float] | None = None
+    at_least: bool = False
+    peers: str = NOTHING
+    latencies: tuple[int, ...] | None = None
+
+    def verdict(self, values: Mapping[int, float]) -> str:
+        """About the values by latency; those with a goal must all reach it."""
+        judged = {latency: value for latency, value in values.items() if self.latencies is None or latency in self.latencies}
+        if self.bound is None or not judged:
+            return NOTHING
+        good = (value >= self.bound(latency) if self.at_least else value <= self.bound(latency) for latency, value in judged.items())
+        return "reached" if all(good) else "MISSED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A table of texts; the first `left` columns are no numbers."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int
+    notes: str
+
+
+def _hit_goal(record: Record) -> Goal:
+    level, ports, is_latency = record["params"]["level"], record["params"]["ports"], record["metric"] == "latency_cycles"
+    if level == 1:
+        if is_latency:
+            return Goal(text="1", bound=lambda _: 1, peers="0-2")
+        return Goal(text="1.000", bound=lambda _: 1.0, at_least=True, peers="IOMMU 0.33")
+    return Goal(text="<= 4", bound=lambda _: 4, peers="2-3") if is_latency and ports == 1 else Goal()
+
+
+def _walk_goal(params: Record) -> Goal:
+    if (params["mode"], params["page"]) != ("Sv39", "4K"):
+        return Goal()
+    if params["cache"] == "cold":
+        return Goal(text="<= 3L+6", bound=lambda latency: 3 * latency + 6, peers="3L+5 to 3L+9")
+    return Goal(text="<= L+5", bound=lambda latency: latency + 5, peers="L+7")
+
+
+def _sustained_goal(params: Record) -> Goal:
+    wanted, peers = {"sequential": (250, "17.8"), "disjoint": (80, "6.4")}[params["pattern"]]
+    if params["in_flight"] < 16:
+        return Goal(peers=peers)
+    return Goal(text=f">= {wanted}", bound=lambda _: wanted, at_least=True, peers=peers, latencies=(JUDGED_LATENCY,))
+
+
+def _share_goal(params: Record) -> Goal:
+    return Goal(text=">= 0.45", bound=lambda _: 0.45, at_least=True, peers="0.0") if params["requesters"] == 2 else Goal()
+
+
+def sheets(records: Iterable[Record]) -> list[Sheet]:
+    """The tables for what was measured."""
+    records = list(records)
+    hits = [record for record in records if record["bench"] == "hit"]
+    walks: dict[str, list[Record]] = {name: [] for name in ("latency_cycles", "walks_per_1000_cycles", "share")}
+    for record in records:
+        if record["bench"] == "walk":
+            walks[record["metric"]].append(record)
+    single = _by_latency(
+        walks["latency_cycles"], ("mode", "page", "cache"), _walk_goal, "d", title="Latency of one walk alone, in cycles",
+        notes="L: read latency of memory. cold: all caches invalidated; warm: the page's neighbour was asked for, so only its leaf is read.",
+    )  # fmt: skip
+    names = ("pattern", "in_flight", "requesters")
+    rates = _by_latency(
+        walks["walks_per_1000_cycles"], names, _sustained_goal, ".1f", title="Walks per 1000 cycles, Sv39, 4 KiB pages, all of them different",
+        notes=f"sequential: neighbours; disjoint: no two pages share a table below the root. Reach and peers: at L={JUDGED_LATENCY}. "
+        "A port may have enough misses outstanding (port_misses) for its part of the walks.",
+    )  # fmt: skip
+    shares = _by_latency(
+        walks["share"], names, _share_goal, ".3f", title="Share of the slowest requester in these walks", 
+        notes="Fair is 1 / requesters. CVA6 and Rocket let one of two requesters starve.",
+    )  # fmt: skip
+    return [sheet for sheet in (_hit_sheet(hits), single, rates, shares) if sheet.rows]
+
+
+def _hit_sheet(records: Sequence[Record]) -> Sheet:
+    rows = []
+    for metric, text, style in (("latency_cycles", "latency, cycles", "d"), ("rate_per_cycle", "answers per cycle and port", ".3f")):
+        for record in records:
+            if record["metric"] == metric:
+                goal, value = _hit_goal(record), record["value"]
+                params = record["params"]
+                verdict = goal.verdict({0: value})
+                rows.append((f"L{params['level']} {text}", str(params["ports"]), f"{value:{style}}", goal.text, goal.peers, verdict))
+    notes = "Latency: of ports that ask in the same cycle, the slowest, from acceptance to answer. Rate: the slowest port's when all ask always."
+    return Sheet(title="Hits", columns=("", "ports", "measured", "reach", "peers", "verdict"), rows=rows, left=1, notes=notes)
+
+
+def _by_latency(
+    records: Sequence[Record], names: Sequence[str], goal_of: Callable[[Record], Goal], style: str, *, title: str, notes: str
+) -> Sheet:  # fmt: skip
+    """A row for each combination of the parameters `names`, a column for each latency."""
+    rows: dict[tuple[Any, ...], dict[int, float]] = {}
+    goals: dict[tuple[Any, ...], Goal] = {}
+    for record in records:
+        params = record["params"]
+        key = tuple(params[name] for name in names)
+        rows.setdefault(key, {})[params["latency"]] = record["value"]
+        goals[key] = goal_of(params)
+    latencies = sorted({latency for values in rows.values() for latency in values})
+    texts = []
+    for key, values in rows.items():
+        measured = [f"{values[latency]:{style}}" for latency in latencies]
+        texts.append((*map(str, key), *measured, goals[key].text, goals[key].peers, goals[key].verdict(values)))
+    columns = (*(name.replace("_", " ") for name in names), *(f"L={latency}" for latency in latencies), "reach", "peers", "verdict")
+    left = sum(isinstance(value, str) for value in next(iter(rows), ()))
+    return Sheet(title=title, columns=columns, rows=texts, left=left, notes=notes)
+
+
+def bench_table(heading: str, records: Iterable[Record]) -> RenderableType:
+    """The tables for a console of 100 columns or more."""
+    parts: list[RenderableType] = [Text(heading), Text("")]
+    for sheet in sheets(records):
+        table = Table(
+            title=sheet.title, title_justify="left", title_style="bold", caption=sheet.notes, caption_justify="left", box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )  # fmt: skip
+        for index, column in enumerate(sheet.columns):
+            table.add_column(column, justify="left" if index < sheet.left else "right", no_wrap=True)
+        for row in sheet.rows:
+            style = {"reached": "green", "MISSED": "bold red"}.get(row[-1], "")
+            table.add_row(*row[:-1], Text(row[-1], style=style))
+        parts += [table, Text("")]
+    return Group(*parts)
+
+
+def bench_markdown(heading: str, records: Iterable[Record]) -> str:
+    """The same tables in Markdown."""
+    parts = [heading]
+    for sheet in sheets(records):
+        rule = [":--" if index < sheet.left else "--:" for index in range(len(sheet.columns))]
+        rows = [sheet.columns, rule, *sheet.rows]
+        parts.append("\n".join([f"### {sheet.title}", "", *(f"| {' | '.join(row)} |" for row in rows), "", sheet.notes]))
+    return "\n\n".join(parts)
