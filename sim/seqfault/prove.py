@@ -107,7 +107,7 @@ def _checks(proof: Proof, solver: str, planted: bool) -> Iterable[tuple[str, Che
 
 def _design(proof: Proof, bug: str | None = None) -> str:
     top = proof.top(bug)
-    return str(rtlil.convert(top, name="top", platform="formal", ports=[top.domain.clk], emit_src=False))
+    return str(rtlil.convert(top, name="top", ports=[top.domain.clk], emit_src=False))
 
 
 def _result(proof: Proof, verdicts: dict[str, Verdict], solver: str) -> ProofResult:

@@ -57,7 +57,7 @@ class Verdict:
     holds : no counter-example (SEARCH), or the step of the induction holds (INDUCTION). None: the time was up.
     cycles : SEARCH: cycles checked without a counter-example; where there is one, in which cycle it ends (0 is the first).
         INDUCTION: the k that was enough, or the largest tried.
-    broken : the promises and lemmas that do not hold in the last cycle of the counter-example.
+    broken : the promises and lemmas that do not hold in the last cycle of the counter-example (INDUCTION: it need not be reachable).
     seconds : what it took.
     waves : the counter-example (VCD).
     """
@@ -157,14 +157,17 @@ class Check:
             return Verdict(holds=None, cycles=reached, seconds=seconds)
         if status is None or status.group(1) not in ("PASSED", "FAILED"):
             raise SeqfaultError("yosys-smtbmc gave no verdict (contradictory assumptions, or the solver died)", details=log)
+        held = status.group(1) == "PASSED"
         if self.mode is Mode.INDUCTION:
-            return Verdict(holds=status.group(1) == "PASSED", cycles=self.cycles - steps[-1], seconds=seconds)
-        if status.group(1) == "PASSED":
-            return Verdict(holds=True, cycles=self.cycles, seconds=seconds)
+            cycles = self.cycles - steps[-1]
+        else:
+            cycles = self.cycles if held else steps[-1]
+        if held:
+            return Verdict(holds=True, cycles=cycles, seconds=seconds)
         from .prove_trace import broken_promises
 
         waves = work / "trace.vcd"
-        return Verdict(holds=False, cycles=steps[-1], seconds=seconds, broken=broken_promises(waves), waves=str(waves))
+        return Verdict(holds=False, cycles=cycles, seconds=seconds, broken=broken_promises(waves), waves=str(waves))
 
 
 def _run(command: Sequence[str], work: Path, timeout: float) -> tuple[int | None, str]:

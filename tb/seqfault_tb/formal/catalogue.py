@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.mm_locks import MmLocks
+from seqfault_rtl.mmu import Mmu
 from seqfault_rtl.page_walk_cache import PageWalkCache
 from seqfault_rtl.pte_locks import PteLocks
 from seqfault_rtl.round_robin import RoundRobin
@@ -16,8 +17,9 @@ from seqfault_rtl.sequence_table import SequenceTable
 from seqfault_rtl.stream_merge import StreamMerge
 from seqfault_rtl.tlb import Tlb
 from seqfault_rtl.walk_stale import WalkStale
+from seqfault_rtl.walker import Walker
 
-from . import mm_locks, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb, walk_stale
+from . import mm_locks, mmu, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb, walk_stale, walker
 from .spec import Spec
 
 __all__ = ["PROOFS", "Proof"]
@@ -72,6 +74,10 @@ TLB = EngineConfig(spaces=4, levels=3, tlb_entries=3)
 """Three entries for pages of six sizes (Sv32, Sv39, Svnapot)."""
 WALKS = EngineConfig(ports=1, spaces=4, levels=3, walks=2, walk_cache=2, svadu=False, l2_sets=0)
 """Two walks in flight."""
+MMU = EngineConfig(
+    ports=1, spaces=2, levels=3, tlb_entries=2, port_misses=2, walks=2, walk_cache=2, sv32=False, svadu=False, l2_sets=0,
+)  # fmt: skip
+"""One port and no L2 TLB, which is proved by itself."""
 
 _ALL = (
     Proof(
@@ -108,6 +114,18 @@ _ALL = (
     Proof(
         name="walk-stale", spec=walk_stale.StaleIfHit, block=WalkStale, parameters=(WALKS,),
         planted=(walk_stale.IgnoresNapot, walk_stale.SparesLevels), depth=10, induction=2,
+    ),
+    Proof(
+        name="walker-once", spec=walker.AnswersOnce, block=Walker, parameters=(WALKS,),
+        planted=(walker.AnswersTwice, walker.LosesRead), depth=8, induction=2,
+    ),
+    Proof(
+        name="walker-in-time", spec=walker.EndsInTime, block=Walker, parameters=(WALKS,),
+        planted=(walker.LosesRead,), depth=24, induction=24, quick=False,
+    ),
+    Proof(
+        name="mmu-fresh-leaf", spec=mmu.FreshLeaf, block=Mmu, parameters=(MMU,),
+        planted=(mmu.FillsStale, mmu.JoinsOldWalk, mmu.FillsLate, mmu.KeepsEntry), depth=13, induction=0, quick=False,
     ),
 )  # fmt: skip
 

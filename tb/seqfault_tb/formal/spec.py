@@ -9,7 +9,7 @@ from amaranth.hdl import Assert, Assume, Elaboratable
 from amaranth.hdl._ast import AnyConst, AnySeq
 from amaranth.lib import wiring
 
-__all__ = ["LEMMA", "PROMISE", "Inside", "Spec", "any_const", "any_each_cycle", "drive", "havoc", "is_range", "opened"]
+__all__ = ["LEMMA", "PROMISE", "Inside", "Spec", "any_const", "any_each_cycle", "drive", "havoc", "is_range", "opened", "unplug"]
 
 PROMISE = "promise_"
 """Prefix of the signals that say whether a promise holds; a counter-example names those that do not."""
@@ -99,6 +99,8 @@ def is_range(mask: Value) -> Value:
 
 def opened(component: wiring.Component) -> "Inside":
     """A block elaborated once: what is added to its module, or read of it, is in the design."""
+    if hasattr(component, "_opened"):
+        return component._opened
     calls: dict[str, list[dict[str, Any]]] = {}
 
     def note(frame: FrameType, event: str, result: Any) -> None:
@@ -108,11 +110,12 @@ def opened(component: wiring.Component) -> "Inside":
     before = sys.getprofile()
     sys.setprofile(note)
     try:
-        module = component.elaborate("formal")
+        module = component.elaborate(None)
     finally:
         sys.setprofile(before)
     component.elaborate = lambda platform: module
-    return Inside(module, calls)
+    component._opened = Inside(module, calls)
+    return component._opened
 
 
 class Inside:
@@ -135,9 +138,23 @@ class Inside:
         values = [self._calls[method][call][name] for name in names]
         return values if len(values) > 1 else values[0]
 
+    def named(self, name: str) -> Any:
+        """A signal that the block drives, by its name. Raises `KeyError` when there is none."""
+        for signal in self.module._driving:
+            if signal.name == name:
+                return signal
+        raise KeyError(f"the block drives no signal {name!r}")
+
     def block(self, name: str) -> Any:
         """A submodule."""
         return self.module.submodules[name]
+
+    def queue(self, m: Module, name: str, places: int) -> list[tuple[Value, Any]]:
+        """What waits in a `SyncFIFO` of `places` places, oldest first: whether the place is in use, and what is in it."""
+        fifo = self.block(name)
+        inside = opened(fifo)
+        consume = inside.local("elaborate", "consume")
+        return [(fifo.level > place, inside.row(m, "storage", (consume + place) % places)) for place in range(places)]
 
     def row(self, m: Module, memory: str, address: Value) -> Any:
         """What a memory holds at `address` now."""
@@ -154,3 +171,8 @@ def havoc(component: wiring.Component) -> Module:
             module.d.comb += Value.cast(value).eq(AnySeq(len(Value.cast(value))))
     component.elaborate = lambda platform: module
     return module
+
+
+def unplug(component: wiring.Component, port: str) -> None:
+    """A planted bug: the block, connected but not elaborated yet, does not hear this input; it is 0."""
+    setattr(component, port, Signal.like(getattr(component, port), name=f"unplugged_{port}"))
