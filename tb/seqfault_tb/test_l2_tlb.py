@@ -64,12 +64,12 @@ async def random_traffic(dut) -> None:
     rng = bench.rng
     for lookups, fills, invalidations in ((0.5, 0.3, 0.01), (0.9, 0.5, 0.005), (0.3, 0.5, 0.3), (0.2, 0.1, 0.05)):
         traffic = Traffic(rng)
-        for _ in range(3000):
+        for _ in range(2000):
             strobes = {"lookup": (traffic.lookup, lookups), "fill": (traffic.fill, fills), "invalidate": (traffic.record, invalidations)}
             if bench.model.busy:
                 del strobes["invalidate"]
             await bench.cycle(**{name: make() for name, (make, rate) in strobes.items() if rng.random() < rate})
-    assert bench.hits > 500, f"only {bench.hits} hits"
+    assert bench.hits > 300, f"only {bench.hits} hits"
     assert bench.misses > 500, f"only {bench.misses} misses"
 
 
@@ -80,7 +80,7 @@ async def invalidations_are_exact(dut) -> None:
     await bench.start()
     rng = bench.rng
     kept = lost = 0
-    for round_ in range(60):
+    for round_ in range(48):
         traffic = Traffic(rng)
         traffic.spaces = traffic.spaces[:2]
         leaves = {leaf.key: leaf for leaf in (random_leaf(rng, rng.choice(traffic.spaces), page) for page in traffic.pages * 2)}
@@ -97,8 +97,8 @@ async def invalidations_are_exact(dut) -> None:
             kept, lost = kept + still, lost + (not still)
         await bench.cycle(invalidate=Record())
         await bench.idle()
-    assert kept > 60, f"only {kept} leaves were to be kept"
-    assert lost > 60, f"only {lost} leaves were to be lost"
+    assert kept > 50, f"only {kept} leaves were to be kept"
+    assert lost > 50, f"only {lost} leaves were to be lost"
 
 
 async def found(bench: L2Bench, leaf: Leaf) -> bool:

@@ -138,7 +138,7 @@ async def random_traffic(dut) -> None:
     await bench.start()
     for fills, invalidations in ((0.2, 0.01), (0.5, 0.3), (0.5, 0.05), (0.1, 0.1)):
         traffic = Traffic(bench.rng)
-        for _ in range(3000):
+        for _ in range(2000):
             fill = traffic.fill() if bench.rng.random() < fills else None
             record = traffic.record() if bench.rng.random() < invalidations else None
             await bench.cycle(traffic.query(), fill=fill, invalidate=record)
