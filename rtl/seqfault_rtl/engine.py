@@ -10,6 +10,7 @@ from .command_unit import CommandUnit
 from .config import EngineConfig
 from .fault_unit import FaultUnit
 from .frame_pool import FramePool
+from .locked_update import LockedUpdate
 from .memory_updater import MemoryUpdater
 from .messages import Answer, Event, Request
 from .mm_locks import MmLocks
@@ -85,6 +86,7 @@ class Engine(wiring.Component):
         self.page_requests = PageRequestQueue(config)
         self.released = ReleasedRing(config)
         self.register_file = Registers(config)
+        self.updates = LockedUpdate()
         self.updater = MemoryUpdater()
         self.memory = AxiManager(config, readers=5, writers=5)
 
@@ -92,7 +94,7 @@ class Engine(wiring.Component):
         m = Module()
         for name in (
             "translator", "walker", "finder", "fault_unit", "command_unit", "spaces", "sequences", "pte_locks", "mm_locks",
-            "slot", "pool", "page_requests", "released", "register_file", "updater", "memory",
+            "slot", "pool", "page_requests", "released", "register_file", "updates", "updater", "memory",
         ):  # fmt: skip
             m.submodules[name] = getattr(self, name)
         self._connect_outside(m)
@@ -113,6 +115,7 @@ class Engine(wiring.Component):
         m.d.comb += self.interrupts.eq(self.register_file.interrupts)
         connect(m, self.slot.faults, self.fault_unit.slot)
         connect(m, self.slot.commands, self.command_unit.slot)
+        connect(m, self.slot.updates, self.updates.slot)
         if self.config.events:
             m.d.comb += [self.event.eq(self.slot.event), self.event_valid.eq(self.slot.event_valid)]
 
@@ -132,7 +135,8 @@ class Engine(wiring.Component):
         for index in range(client_count(self.config)):
             connect(m, requests[index], self.walker.requests[index])
             connect(m, self.walker.responses[index], responses[index])
-        connect(m, translator.update, self.updater.update)
+        connect(m, translator.update, self.updates.update)
+        connect(m, self.updates.memory, self.updater.update)
         for index, reader in enumerate((self.walker, self.finder, self.translator)):
             query = self.spaces.queries[index]
             m.d.comb += [query.space.eq(reader.space), reader.space_entry.eq(query.entry)]
@@ -165,7 +169,11 @@ class Engine(wiring.Component):
             self.pte_locks.fault_acquire.eq(unit.lock_acquire),
             self.pte_locks.fault_release.eq(unit.lock_release),
             unit.lock_busy.eq(self.pte_locks.fault_busy),
-            unit.lock_freed.eq(unit.lock_release | commands.lock_release),
+            self.pte_locks.update_table.eq(self.updates.lock_table),
+            self.pte_locks.update_acquire.eq(self.updates.lock_acquire),
+            self.pte_locks.update_release.eq(self.updates.lock_release),
+            self.updates.lock_busy.eq(self.pte_locks.update_busy),
+            unit.lock_freed.eq(unit.lock_release | commands.lock_release | self.updates.lock_release),
             self.mm_locks.read_space.eq(unit.mm_space),
             self.mm_locks.read_acquire.eq(unit.mm_acquire),
             self.mm_locks.read_release.eq(unit.mm_release),
