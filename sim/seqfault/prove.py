@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
 
 from seqfault_tb.formal.catalogue import PROOFS, Proof
+from seqfault_tb.formal.spec import LEMMA
 
 from .errors import UsageError
 from .prove_check import Check, Mode, Verdict
@@ -92,7 +93,19 @@ def prove(
                 progress(len(verdicts), len(checks))
         finally:
             pool.shutdown(cancel_futures=True)
-    return [_result(proof, {what: verdict for (name, what), verdict in verdicts.items() if name == proof.name}, solver) for proof in proofs]
+    results = []
+    for proof in proofs:
+        mine = {what: verdict for (name, what), verdict in verdicts.items() if name == proof.name}
+        if mine["search"].holds is False and all(name.startswith(LEMMA) for name in mine["search"].broken):
+            mine["search"] = _without_lemmas(proof, solver).run(timeout=timeout, fresh=fresh)
+            mine["induction"] = replace(mine["induction"], holds=False)
+        results.append(_result(proof, mine, solver))
+    return results
+
+
+def _without_lemmas(proof: Proof, solver: str) -> Check:
+    """The search for what breaks a promise, where only a lemma is broken: the lemma may be wrong and the statement right."""
+    return Check(design=_design(proof, lemmas=False), mode=Mode.SEARCH, cycles=proof.depth, solver=solver)
 
 
 def _checks(proof: Proof, solver: str, planted: bool) -> Iterable[tuple[str, Check]]:
@@ -105,8 +118,8 @@ def _checks(proof: Proof, solver: str, planted: bool) -> Iterable[tuple[str, Che
         yield f"bug {bug}", Check(design=_design(proof, bug), mode=Mode.SEARCH, cycles=proof.depth, solver=solver)
 
 
-def _design(proof: Proof, bug: str | None = None) -> str:
-    top = proof.top(bug)
+def _design(proof: Proof, bug: str | None = None, *, lemmas: bool = True) -> str:
+    top = proof.top(bug, lemmas=lemmas)
     return str(rtlil.convert(top, name="top", ports=[top.domain.clk], emit_src=False))
 
 

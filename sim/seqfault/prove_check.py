@@ -157,16 +157,13 @@ class Check:
             return Verdict(holds=None, cycles=reached, seconds=seconds)
         if status is None or status.group(1) not in ("PASSED", "FAILED"):
             raise SeqfaultError("yosys-smtbmc gave no verdict (contradictory assumptions, or the solver died)", details=log)
-        held = status.group(1) == "PASSED"
-        if self.mode is Mode.INDUCTION:
-            cycles = self.cycles - steps[-1]
-        else:
-            cycles = self.cycles if held else steps[-1]
-        if held:
+        if status.group(1) == "PASSED":
+            cycles = self.cycles if self.mode is Mode.SEARCH else self.cycles - steps[-1]
             return Verdict(holds=True, cycles=cycles, seconds=seconds)
         from .prove_trace import broken_promises
 
         waves = work / "trace.vcd"
+        cycles = steps[-1] if self.mode is Mode.SEARCH else self.cycles
         return Verdict(holds=False, cycles=cycles, seconds=seconds, broken=broken_promises(waves), waves=str(waves))
 
 

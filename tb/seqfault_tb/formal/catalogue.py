@@ -54,10 +54,10 @@ class Proof:
         """What is proved, in one sentence."""
         return " ".join((self.spec.__doc__ or "").split("\n\n")[0].split())
 
-    def top(self, bug: str | None = None) -> Spec:
-        """The design to look at: the block, or with the planted bug of this name, in its specification."""
+    def top(self, bug: str | None = None, *, lemmas: bool = True) -> Spec:
+        """The design to look at: the block, or the one with the planted bug of this name (which no lemma may find), in its specification."""
         if bug is None:
-            return self.spec(self.block(*self.parameters))
+            return self.spec(self.block(*self.parameters), lemmas=lemmas)
         return self.spec(self.bugs[bug](*self.parameters), lemmas=False)
 
     @property
