@@ -41,7 +41,7 @@ def walk_model(config: EngineConfig, *, trace: str | None = None) -> Model:
     """What to build."""
     return Model(
         name="walk", top=TOP, verilog=lambda: component_verilog(WalkTop(config), name=TOP), verilog_key=f"{rtl_key(_TB / 'walk_top.py')} {config!r}",
-        files=[_TB / "harness" / "walk_top.vlt"], all_public=trace is not None, trace=trace,
+        files=[_TB / "harness" / "walk_top.vlt"], all_public=False, trace=trace,
     )  # fmt: skip
 
 
