@@ -1,6 +1,7 @@
 """What a person reads after `seqfault bench`: tables made from its JSON, with what the project wants to reach and what its peers were measured at.
 
-The peers' figures are published ones of CVA6, CORE-V Wally, coreblocks, Rocket and the open RISC-V IOMMU, on a memory of the same kind.
+The peers' figures (CVA6, CORE-V Wally, coreblocks, Rocket, the open RISC-V IOMMU) are those that the goals were set against, on a memory of the same
+kind.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
