@@ -8,6 +8,7 @@ from typing import Any
 from amaranth.lib import wiring
 
 from seqfault_rtl.config import EngineConfig
+from seqfault_rtl.l2_tlb import L2Tlb
 from seqfault_rtl.mm_locks import MmLocks
 from seqfault_rtl.mmu import Mmu
 from seqfault_rtl.page_walk_cache import PageWalkCache
@@ -19,7 +20,7 @@ from seqfault_rtl.tlb import Tlb
 from seqfault_rtl.walk_stale import WalkStale
 from seqfault_rtl.walker import Walker
 
-from . import mm_locks, mmu, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb, walk_stale, walker
+from . import l2_tlb, mm_locks, mmu, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb, walk_stale, walker
 from .spec import Spec
 
 __all__ = ["PROOFS", "Proof"]
@@ -78,6 +79,8 @@ MMU = EngineConfig(
     ports=1, spaces=2, levels=3, tlb_entries=2, port_misses=2, walks=2, walk_cache=2, sv32=False, svadu=False, l2_sets=0,
 )  # fmt: skip
 """One port and no L2 TLB, which is proved by itself."""
+L2 = l2_tlb.with_sets(EngineConfig(spaces=2, levels=3, l2_sets=16, l2_ways=2, sv32=False), 2)
+"""Two sets for 4 KiB pages with two ways each, and two for each other size."""
 
 _ALL = (
     Proof(
@@ -122,6 +125,10 @@ _ALL = (
     Proof(
         name="walker-in-time", spec=walker.EndsInTime, block=Walker, parameters=(WALKS,),
         planted=(walker.LosesRead,), depth=24, induction=24, quick=False,
+    ),
+    Proof(
+        name="l2-tlb-no-stale", spec=l2_tlb.NoStaleEntry, block=L2Tlb, parameters=(L2,), planted=(l2_tlb.FillGoesOn, l2_tlb.StopsEarly),
+        depth=18, induction=0, quick=False,
     ),
     Proof(
         name="mmu-fresh-leaf", spec=mmu.FreshLeaf, block=Mmu, parameters=(MMU,),

@@ -1,6 +1,6 @@
 """Mutual exclusion of the leaf-table locks."""
 
-from amaranth import Cat, Module, Signal, Value
+from amaranth import Cat, Const, Module, Signal
 
 from seqfault_rtl.pte_locks import PteLocks
 
@@ -24,23 +24,19 @@ class Exclusion(Spec):
         command, update = dut._holders - 2, dut._holders - 1
         table = any_const(m, dut.fault_table.shape(), "table")
         has, anything = Signal(dut._holders), Signal(dut._holders)  # holders of `table`, and of any table
-        strobes = (dut.fault_acquire, dut.fault_release, dut.command_acquire, dut.command_release, dut.update_acquire, dut.update_release)
-        self.assume(m, sum(strobes) <= 1)
+        units = [
+            (dut.fault_acquire, dut.fault_release, dut.fault_table, dut.fault_busy, dut.fault_holder),
+            (dut.command_acquire, dut.command_release, dut.command_table, dut.command_busy, Const(command)),
+            (dut.update_acquire, dut.update_release, dut.update_table, dut.update_busy, Const(update)),
+        ]
+        self.assume(m, sum(strobe for acquire, release, *_ in units for strobe in (acquire, release)) <= 1)
         self.assume(m, dut.fault_holder < command)
-        self.assume(m, ~dut.fault_acquire | (~dut.fault_busy & ~anything.bit_select(dut.fault_holder, 1)))
-        self.assume(m, ~dut.command_acquire | (~dut.command_busy & ~anything[command]))
-        self.assume(m, ~dut.update_acquire | (~dut.update_busy & ~anything[update]))
-        for acquire, release, asked, holder in (
-            (dut.fault_acquire, dut.fault_release, dut.fault_table, dut.fault_holder),
-            (dut.command_acquire, dut.command_release, dut.command_table, Value.cast(command)),
-            (dut.update_acquire, dut.update_release, dut.update_table, Value.cast(update)),
-        ):
+        for number, (acquire, release, asked, busy, holder) in enumerate(units):
+            self.assume(m, ~acquire | (~busy & ~anything.bit_select(holder, 1)))
             with m.If(acquire | release):
                 m.d.sync += [has.bit_select(holder, 1).eq(acquire & (asked == table)), anything.bit_select(holder, 1).eq(acquire)]
+            self.promise(m, f"busy_{number}", (asked != table) | (busy == has.any()))
         self.promise(m, "one_holder", (has & (has - 1)[: len(has)]) == 0)
-        self.promise(m, "fault_busy", (dut.fault_table != table) | (dut.fault_busy == has.any()))
-        self.promise(m, "command_busy", (dut.command_table != table) | (dut.command_busy == has.any()))
-        self.promise(m, "update_busy", (dut.update_table != table) | (dut.update_busy == has.any()))
         self.lemma(m, "known_holders", (held == anything) & (has == Cat(held[i] & (tables[i] == table) for i in range(len(held)))))
 
 

@@ -73,7 +73,9 @@ class NoStaleEntry(Spec):
         tags, valid, matched, held, waiting = inside.local("elaborate", "tags", "valid", "matched", "held", "waiting")
         here = waiting & (held.space == leaf.space) & leaf.in_page(held.vpn) & (held.size == leaf.size) & leaf.is_it(held.pte)
         self.lemma(m, "waiting", ~here | leaf.filled)
+        self.lemma(m, "size_is_built", ~waiting | Cat(held.size == size for size in dut._sizes).any())
         self.lemma(m, "waiting_is_leaf", ~waiting | (held.pte.is_leaf() & (held.space < config.spaces)))
+        covering, exists = [], leaf.space < config.spaces
         for index in dut._entries:
             tag, row = tags[index], inside.row(m, "leaves", index)
             same = (tag.space == leaf.space) & dut._same_page(tag, tag.vpn ^ leaf.vpn[: config.vpn_bits])
@@ -81,7 +83,10 @@ class NoStaleEntry(Spec):
             self.lemma(m, f"entry_{index}", ~(valid[index] & same & stored) | leaf.filled)
             self.lemma(m, f"row_{index}", ~valid[index] | ((row.above == tag.above) & (row.g == tag.g)))
             self.lemma(m, f"size_{index}", ~valid[index] | ~(tag.above[1:] & ~tag.above[:-1]).any())
-            self.lemma(m, f"match_{index}", ~(asked & matched[index]) | same)
+            self.lemma(m, f"match_{index}", ~(asked & exists & matched[index]) | same)
+            covering.append(valid[index] & same)
+        self.lemma(m, "one_entry", sum(covering) <= 1)
+        self.lemma(m, "one_match", ~(asked & exists) | (sum(matched[index] for index in dut._entries) <= 1))
 
 
 class OneMatch(Spec):
@@ -98,13 +103,15 @@ class OneMatch(Spec):
         space, vpn = any_const(m, config.space_bits, "watched_space"), any_const(m, config.vpn_bits, "watched_vpn")
         self.assume(m, Cat(dut.fill_record.size == size for size in dut._sizes).any())
         tags, valid, matched, held, waiting = opened(dut).local("elaborate", "tags", "valid", "matched", "held", "waiting")
-        covering = Signal(len(tags))
-        m.d.comb += covering.eq(valid & Cat((tag.space == space) & dut._same_page(tag, tag.vpn ^ vpn) for tag in tags))
+        same, covering = Signal(len(tags)), Signal(len(tags))
+        m.d.comb += same.eq(Cat((tag.space == space) & dut._same_page(tag, tag.vpn ^ vpn) for tag in tags))
+        m.d.comb += covering.eq(valid & same)
         self.promise(m, "one_entry", ~(covering & (covering - 1)[: len(tags)]).any())
-        asked, looked_up = Signal(), dut.lookup_record
+        looked_up = dut.lookup_record
+        asked = Signal()
         m.d.sync += asked.eq((looked_up.space == space) & (looked_up.vpn[: config.vpn_bits] == vpn))
         self.promise(m, "one_match", ~asked | ~(matched & (matched - 1)[: len(tags)]).any())
-        self.lemma(m, "matches_cover", ~asked | ~(matched & ~covering).any())
+        self.lemma(m, "matches_cover", ~asked | ~(matched & ~same).any())
         self.lemma(m, "size_is_built", ~waiting | Cat(held.size == size for size in dut._sizes).any())
         for index, tag in enumerate(tags):
             self.lemma(m, f"size_{index}", ~valid[index] | ~(tag.above[1:] & ~tag.above[:-1]).any())
