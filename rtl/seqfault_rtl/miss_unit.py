@@ -179,15 +179,15 @@ class MissUnit(wiring.Component):
         """Answers and faults: those of MissEnd pass at once; AdUpdate's and the fault unit's get a cycle of two while they wait."""
         config = self._config
         m.submodules.others = others = StreamMerge(FaultAnswer, 2)
-        m.submodules.answers = answers = FastLane(FaultAnswer, 1)
-        m.submodules.faulted = faulted = FastLane(FaultRequest, 1)
+        m.submodules.answers = answers = FastLane(FaultAnswer)
+        m.submodules.faulted = faulted = FastLane(FaultRequest)
         wiring.connect(m, end.answers, answers.fast)
         wiring.connect(m, end.faults, faulted.fast)
         wiring.connect(m, wiring.flipped(self.fault_answers), others.inputs[1])
         m.d.comb += [
-            answers.slow[0].valid.eq(others.output.valid),
-            answers.slow[0].payload.eq(others.output.payload.item),
-            others.output.ready.eq(answers.slow[0].ready),
+            answers.slow.valid.eq(others.output.valid),
+            answers.slow.payload.eq(others.output.payload.item),
+            others.output.ready.eq(answers.slow.ready),
             end.sure.eq(answers.fast_turn & faulted.fast_turn),
             self.fill.eq(end.fill),
             self.fill_port.eq(end.fill_port),
@@ -196,7 +196,7 @@ class MissUnit(wiring.Component):
         remembered = Signal()
         m.d.comb += remembered.eq(self.commit | (end.fill & ~end.from_l2))
         if config.svadu:
-            self._update(m, end, others.inputs[0], faulted.slow[0], remembered)
+            self._update(m, end, others.inputs[0], faulted.slow, remembered)
         if config.l2_sets:
             m.d.comb += [
                 self._l2.fill.eq(remembered),
@@ -212,7 +212,7 @@ class MissUnit(wiring.Component):
 
     def _update(self, m: Module, end: MissEnd, answers: wiring.PureInterface, faults: wiring.PureInterface, remembered: Signal) -> None:
         """Leaves without A or D. What has been updated is filled before what MissEnd would fill in the same cycle."""
-        m.submodules.update = update = AdUpdate(self._config)
+        m.submodules.update = update = AdUpdate(self._config, has_fault_unit=self._has_fault_unit)
         wiring.connect(m, end.updates, update.requests)
         wiring.connect(m, update.answers, answers)
         wiring.connect(m, update.faults, faults)

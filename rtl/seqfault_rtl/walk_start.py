@@ -41,8 +41,8 @@ class Start(data.Struct):
 class WalkStart(wiring.Component):
     """Takes a walk request of some client and finds, in the same cycle, where its walk starts. [Priv 12.3.2, step 1]
 
-    The Translator's requests pass at once; each of the others has a register first, and gets a cycle of two while it waits. AdUpdate has a
-    way of its own, as the others may wait for it.
+    The Translator's requests pass at once; the others have a register first, and share a cycle of two while they wait. AdUpdate's go before
+    all, as the others may wait for it; it has one at a time.
 
     Parameters
     ----------
@@ -79,23 +79,23 @@ class WalkStart(wiring.Component):
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
         m = Module()
         config, start = self._config, self.starts.payload
-        m.submodules.lane = lane = FastLane(WalkRequest, 1 + config.svadu)
+        m.submodules.lane = lane = FastLane(WalkRequest, has_urgent=config.svadu)
         m.submodules.units = units = StreamMerge(WalkRequest, AD_UPDATE - 1)
         wiring.connect(m, wiring.flipped(self.requests[0]), lane.fast)
         for index in range(1, AD_UPDATE):
             wiring.connect(m, wiring.flipped(self.requests[index]), units.inputs[index - 1])
         from_units, chosen = units.output, lane.output
         m.d.comb += [
-            lane.slow[0].valid.eq(from_units.valid),
-            lane.slow[0].payload.eq(from_units.payload.item),
-            from_units.ready.eq(lane.slow[0].ready),
+            lane.slow.valid.eq(from_units.valid),
+            lane.slow.payload.eq(from_units.payload.item),
+            from_units.ready.eq(lane.slow.ready),
             self.starts.valid.eq(chosen.valid),
             chosen.ready.eq(self.starts.ready),
             start.request.eq(chosen.payload.item),
             start.client.eq(Mux(chosen.payload.source == 1, from_units.payload.source + 1, 0)),
         ]
         if config.svadu:
-            wiring.connect(m, wiring.flipped(self.requests[AD_UPDATE]), lane.slow[1])
+            wiring.connect(m, wiring.flipped(self.requests[AD_UPDATE]), lane.urgent)
             m.d.comb += self.for_update.eq(chosen.payload.source == 2)
             with m.If(self.for_update):
                 m.d.comb += start.client.eq(AD_UPDATE)

@@ -191,6 +191,7 @@ class Walker(wiring.Component):
             watch.slot.eq(slot),
             watch.space.eq(first.request.space),
             watch.vpn.eq(first.request.vpn),
+            watch.napot.eq(first.features.napot),
             watch.doubtful.eq(self.invalidate | first.foreign),
             watch.invalidate.eq(self.invalidate),
             watch.record.eq(self.record),
@@ -211,11 +212,11 @@ class Walker(wiring.Component):
             held, held_slot = Signal(WalkResponse, name=f"held_{index}"), Signal(self._slot_bits, name=f"slot_{index}")
             direct = Signal(name=f"direct_{index}")
             m.d.comb += direct.eq(ending & (client == index) & ~waiting & ~queue.r_rdy if index == 0 else 0)
-            offered = Mux(direct, slot, held_slot)
+            offered, has_marks = Mux(direct, slot, held_slot), ~direct | self.memory.response.valid  # those of a walk without a read are old
             m.d.comb += [
                 response.valid.eq(waiting | direct),
                 response.payload.eq(Mux(direct, result, held)),
-                response.payload.stale.eq(stale.bit_select(offered, 1) | self.invalidate),
+                response.payload.stale.eq((stale.bit_select(offered, 1) & has_marks) | self.invalidate),
                 queue.w_en.eq(ending & (client == index) & ~(direct & response.ready)),
                 queue.w_data.eq(slot),
                 turn.requests[index].eq(queue.r_rdy & (~waiting | response.ready)),

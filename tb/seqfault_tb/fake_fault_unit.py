@@ -6,7 +6,7 @@ from seqfault_rtl.messages import FaultAnswer, FaultRequest, FillRecord, WalkReq
 from seqfault_rtl.paging import Pte
 
 from .fields import pack, unpack
-from .page_walk import NONE, A, D, R, U, V, W, X, physical
+from .page_walk import NONE, A, D, R, U, V, W, X, is_canonical, physical
 
 if TYPE_CHECKING:
     from .translator_bench import Bench
@@ -16,8 +16,9 @@ __all__ = ["FakeFaultUnit"]
 OK, RETRY = 0, 1
 SPECULATIVE, SOFTWARE = 1, 4
 NO_REASON, NO_VMA, MAPPED = 0, 1, 23
-VPN_MASK = (1 << 36) - 1
+VPN_MASK = (1 << 45) - 1
 FLAGS = ("allow_retry", "tried", "nowait", "atomic")
+PAGE_FAULT = "page fault"
 
 
 class FakeFaultUnit:
@@ -25,11 +26,12 @@ class FakeFaultUnit:
 
     Parameters
     ----------
-    contexts : faults worked on at a time.
+    contexts : faults worked on at a time; a single one begins its walks late.
     """
 
     def __init__(self, bench: "Bench", contexts: int) -> None:
         self.bench, self.contexts = bench, contexts
+        self.haste = 0.1 if contexts == 1 else 0.6
         self.running: list[dict | None] = [None] * contexts
         self.asking: int | None = None
         self.answering: int | None = None
@@ -41,7 +43,7 @@ class FakeFaultUnit:
         dut.faults__ready.value = None in self.running and rng.random() < 0.8
         dut.walk_response__ready.value = 1
         dut.fill.value = 0
-        if self.asking is None and rng.random() < 0.1:  # late, as if it looked for a VMA first: walks of misses come before
+        if self.asking is None and rng.random() < self.haste:  # late, as if it looked for a VMA first: walks of misses come before
             self.asking = next((i for i, fault in enumerate(self.running) if fault and fault["state"] == "ask"), None)
         dut.walk_request__valid.value = self.asking is not None
         if self.asking is not None:
@@ -69,32 +71,36 @@ class FakeFaultUnit:
             self._take(unpack(FaultRequest, int(dut.faults__payload.value)))
 
     def _take(self, fault: dict) -> None:
-        """A fault must be that of an outstanding request, whose page can have been found unfit."""
-        pending = self.bench.outstanding[fault["port"]].get(fault["tag"])
-        assert pending, f"fault of nobody: {fault}"
-        asked = {"vpn": pending.va >> 12, "offset": pending.va & 0xFFF, "space": pending.space, "access": pending.access}
-        asked |= {"flags": {name: pending.flags >> bit & 1 for bit, name in enumerate(FLAGS)}}
-        assert fault == asked | {"port": pending.port, "tag": pending.tag}, f"{fault} for {pending}"
-        assert not pending.faulted, f"second fault of {pending}"
-        assert "page fault" in pending.verdicts, f"needless fault of {pending}"
-        pending.faulted = True
-        self.running[self.running.index(None)] = fault | {"state": "ask", "pending": pending}
+        """A fault must be that of a request, at times of one withdrawn, whose page can have been found unfit for that reason."""
+        bench, flags = self.bench, sum(fault["flags"][name] << bit for bit, name in enumerate(FLAGS))
+        asked = (fault["vpn"] << 12 | fault["offset"], fault["space"], fault["access"], flags, fault["port"], fault["tag"])
+        candidates = [bench.outstanding[fault["port"]].get(fault["tag"]), *bench.withdrawn]
+        found = [item for item in candidates if item and (item.va, item.space, item.access, item.flags, item.port, item.tag) == asked]
+        assert found, f"fault of nobody: {fault}"
+        fitting = [item for item in found if not item.faulted and (PAGE_FAULT, fault["reason"]) in item.verdicts]
+        assert fitting, f"needless or second fault {fault} of {found}"
+        fitting[0].faulted = True
+        self.running[self.running.index(None)] = fault | {"state": "ask", "pending": fitting[0]}
         self.taken += 1
 
     def _conclude(self, fault: dict) -> None:
         """Answer: from the tables if they suffice now, else install a page or give up."""
-        bench, pending = self.bench, fault["pending"]
-        end = bench.walk(pending.space, pending.va >> 12 & VPN_MASK)
-        now = [verdict for verdict in bench.verdicts(pending) if verdict[0] == OK]
+        bench, pending, world = self.bench, fault["pending"], self.bench.world
+        end = world.walk(pending.space, pending.va >> 12)
+        now = [verdict for verdict in world.verdicts(pending) if verdict[0] == OK]
         promised = (RETRY, SOFTWARE, NO_VMA, 0)
+        space = world.space(pending.space)
+        fits = is_canonical(pending.va >> 12, space.mode) and not space.is_narrow
+        may_install = fits and end.outcome == NONE and end.level == 0 and end.address in bench.tables.entries
         if now:
             promised = (OK, SPECULATIVE, MAPPED, now[0][2])
-        elif end.outcome == NONE and end.level == 0 and not bench.strike and not bench.changed and bench.rng.random() < 0.5:
+        elif may_install and not bench.strike and not bench.table_write and not bench.changed and bench.rng.random() < 0.5:
             pte = V | R | W | X | U | A | D | bench.rng.getrandbits(44) << 10
-            bench.tables.words[end.address], bench.changed = pte, True
+            world.put(end.address, pte)
+            bench.changed = True
             bench.dut.fill.value = 1
             bench.dut.fill_port.value = pending.port
-            leaf = {"space": pending.space, "vpn": pending.va >> 12 & VPN_MASK, "level": 0, "pte": unpack(Pte, pte)}
+            leaf = {"space": pending.space, "vpn": pending.va >> 12 & VPN_MASK, "size": 0, "pte": unpack(Pte, pte)}
             bench.dut.fill_record.value = pack(FillRecord, leaf)
             promised = (OK, SPECULATIVE, NO_REASON, physical(pte, 0, pending.va))
         pending.promised = promised

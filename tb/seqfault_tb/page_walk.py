@@ -1,131 +1,123 @@
-"""An independent page-table walk, and random tables to walk. Numbers as in the privileged specification, no layout of the RTL."""
+"""An independent page-table walk. Numbers as in the privileged specification, no layout of the RTL."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 
-__all__ = ["Tables", "WalkEnd", "permits", "physical", "walk"]
+__all__ = ["PAGE_BITS", "Space", "WalkEnd", "is_canonical", "judge", "physical", "refusal", "sign_extended", "walk"]
 
-BARE, SV39, SV48 = 0, 8, 9
-LEVELS = {SV39: 3, SV48: 4}
+BARE, SV32, SV39, SV48, SV57 = 0, 1, 8, 9, 10
+LEVELS = {SV32: 2, SV39: 3, SV48: 4, SV57: 5}
 LEAF, NONE, MALFORMED, BUS_ERROR, NO_SPACE = range(5)
-LEVEL_BITS = 9
+LOAD, STORE, FETCH = range(3)
 V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
+N = 1 << 63
+PBMT_SHIFT, RESERVED = 61, 0x7F << 54
 PPN_SHIFT, PPN_MASK = 10, (1 << 44) - 1
+NAPOT_BITS = 4
+PAGE_BITS = (0, 4, 9, 10, 18, 27, 36)
+"""Page-number bits within a page of each `PageSize`."""
+ACCESS, AD_CLEAR = 10, 25
+"""Reasons for which a leaf refuses an access."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """The root table of a space, and what else is in use."""
+
+    mode: int = BARE
+    root: int = 0
+    adue: bool = False
+    pbmte: bool = False
+    napot: bool = False
+
+    @property
+    def levels(self) -> int:
+        """Levels of its tables."""
+        return LEVELS.get(self.mode, 0)
+
+    @property
+    def index_bits(self) -> int:
+        """Page-number bits translated by one level."""
+        return 10 if self.mode == SV32 else 9
+
+    @property
+    def is_narrow(self) -> bool:
+        """Its entries have 4 bytes."""
+        return self.mode == SV32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WalkEnd:
-    """Where a walk ended: `outcome` as in WalkOutcome, the entry read last."""
+    """Where a walk ended: `outcome` as in WalkOutcome, the entry read last; of a leaf, the page-number bits within its page."""
 
     outcome: int
     level: int = 0
     pte: int = 0
     address: int = 0
+    page_bits: int = 0
 
 
-def walk(read: Callable[[int], int | None], mode: int, root: int, vpn: int) -> WalkEnd:
-    """Walk from the table at PPN `root`; `read` gives None for a bus error. [Priv 12.3.2]"""
-    if mode not in LEVELS:
+def walk(read: Callable[[int], int | None], space: Space, vpn: int) -> WalkEnd:
+    """Walk the tables of a space; `read` gives an 8-byte word, None for a bus error. [Priv 12.3.2, Svnapot, Svpbmt]"""
+    if space.mode not in LEVELS:
         return WalkEnd(outcome=NO_SPACE)
-    level, table = LEVELS[mode] - 1, root
+    bits, level, table = space.index_bits, space.levels - 1, space.root
     while True:
-        address = table << 12 | (vpn >> LEVEL_BITS * level & 0x1FF) << 3
-        pte = read(address)
-        at = {"level": level, "address": address, "pte": pte or 0}
-        if pte is None:
-            return WalkEnd(outcome=BUS_ERROR, **at)
-        if not pte & V:
-            return WalkEnd(outcome=NONE, **at)
-        if pte >> 54 or (pte & W and not pte & R):
-            return WalkEnd(outcome=MALFORMED, **at)
-        ppn = pte >> PPN_SHIFT & PPN_MASK
-        if pte & (R | X):
-            misaligned = ppn & (1 << LEVEL_BITS * level) - 1
-            return WalkEnd(outcome=MALFORMED if misaligned else LEAF, **at)
-        if level == 0 or pte & (A | D | U):
-            return WalkEnd(outcome=MALFORMED, **at)
-        level, table = level - 1, ppn
+        address = (table << 12) + (vpn >> bits * level & (1 << bits) - 1) * (4 if space.is_narrow else 8)
+        word = read(address & ~7)
+        if word is None:
+            return WalkEnd(outcome=BUS_ERROR, level=level, address=address)
+        pte = word >> 8 * (address & 4) & 0xFFFFFFFF if space.is_narrow else word
+        outcome = judge(pte, space, level)
+        if outcome is not None:
+            page_bits = NAPOT_BITS if pte & N else bits * level
+            return WalkEnd(outcome=outcome, level=level, pte=pte, address=address, page_bits=page_bits)
+        level, table = level - 1, pte >> PPN_SHIFT & PPN_MASK
 
 
-def permits(pte: int, access: int) -> bool:
-    """A leaf that needs no fault for a user's load (0), store (1) or fetch (2)."""
-    needed = V | U | A | {0: R, 1: W | D, 2: X}[access]
-    return pte & needed == needed
+def judge(pte: int, space: Space, level: int) -> int | None:
+    """How the walk ends at this entry; None: it goes on."""
+    ppn, pbmt = pte >> PPN_SHIFT & PPN_MASK, pte >> PBMT_SHIFT & 3
+    if not pte & V:
+        return NONE
+    if pte & RESERVED or (pte & W and not pte & R):
+        return MALFORMED
+    if pte & (R | X):
+        bad_type = pbmt == 3 or (pbmt and not space.pbmte)
+        bad_napot = pte & N and not (space.napot and level == 0 and ppn & 0xF == 8)
+        misaligned = ppn & (1 << space.index_bits * level) - 1
+        return MALFORMED if bad_type or bad_napot or misaligned else LEAF
+    if level == 0 or pte & (A | D | U | N) or pbmt:
+        return MALFORMED
+    return None
 
 
-def physical(pte: int, level: int, va: int) -> int:
+def refusal(pte: int, access: int, *, supervisor: bool = False, sum_bit: bool = False, mxr: bool = False) -> int:
+    """Why this leaf refuses the access (ACCESS, AD_CLEAR), or 0. [Priv 12.3.2, steps 6 to 9]"""
+    of_user = bool(pte & U)
+    suits = (not of_user or (sum_bit and access != FETCH)) if supervisor else of_user
+    rights = {LOAD: R | X if mxr else R, STORE: W, FETCH: X}[access]
+    if not suits or not pte & rights:
+        return ACCESS
+    used = A | D if access == STORE else A
+    return 0 if pte & used == used else AD_CLEAR
+
+
+def physical(pte: int, page_bits: int, va: int) -> int:
     """The byte that `va` means through this leaf."""
-    within = (1 << 12 + LEVEL_BITS * level) - 1
+    within = (1 << 12 + page_bits) - 1
     return ((pte >> PPN_SHIFT & PPN_MASK) << 12 & ~within) | (va & within)
 
 
-class Tables:
-    """Random page tables: few table pages, few indices, every kind of entry.
-
-    Parameters
-    ----------
-    defects : share of entries that are malformed or answered by a bus error.
-    """
-
-    def __init__(self, rng: Random, *, pages: int = 8, indices: int = 4, defects: float = 0.1) -> None:
-        self.rng, self._defects = rng, defects
-        self.indices = [0, 511, *rng.sample(range(1, 511), indices - 2)]
-        self.pages = [[rng.getrandbits(44) for _ in range(pages)] for _ in range(4)]
-        self.words: dict[int, int | None] = {}
-        self.level_of: dict[int, int] = {}
-        for level, tables in enumerate(self.pages):
-            for table in tables:
-                for index in self.indices:
-                    address = table << 12 | index << 3
-                    self.level_of[address] = level
-                    self.words[address] = self.random_entry(level)
-
-    def read(self, address: int) -> int | None:
-        """The entry, 0 where none was made; a read outside the tables is an error of the design."""
-        if address not in self.words:
-            assert any(address >> 12 in tables for tables in self.pages), f"read at {address:#x}, where there is no table"
-            return 0
-        return self.words[address]
-
-    def root(self, mode: int) -> int:
-        """A table page to start from."""
-        return self.rng.choice(self.pages[LEVELS[mode] - 1])
-
-    def random_vpn(self, mode: int) -> int:
-        """A 36-bit page number, canonical for the mode, whose indices have entries."""
-        vpn = 0
-        for _ in range(LEVELS.get(mode, 4)):
-            vpn = vpn << LEVEL_BITS | self.rng.choice(self.indices)
-        if mode == SV39 and vpn >> 26:
-            vpn |= 0x1FF << 27
+def sign_extended(vpn: int, mode: int, width: int) -> int:
+    """The canonical page number of `width` bits whose translated bits are those of `vpn`."""
+    bits = LEVELS.get(mode, 5) * (10 if mode == SV32 else 9)
+    vpn &= (1 << bits) - 1
+    if mode == SV32 or not vpn >> bits - 1:
         return vpn
+    return vpn | (1 << width) - (1 << bits)
 
-    def random_entry(self, level: int) -> int | None:
-        """An entry for a table of `level`; None: the bus answers an error."""
-        rng = self.rng
-        kind = rng.random()
-        if kind < self._defects:
-            return self._defect(level)
-        if kind < self._defects + 0.1:
-            return rng.getrandbits(64) & ~V
-        if level and kind < 0.85:
-            return V | rng.getrandbits(1) << 5 | rng.getrandbits(2) << 8 | rng.choice(self.pages[level - 1]) << PPN_SHIFT
-        rights = rng.choice((R, R | W, X, R | X, R | W | X))
-        flags = V | rights | (rng.random() < 0.9) * U | (rng.random() < 0.2) * G | (rng.random() < 0.9) * A | (rng.random() < 0.7) * D
-        return flags | rng.getrandbits(2) << 8 | (rng.getrandbits(44) >> LEVEL_BITS * level << LEVEL_BITS * level) << PPN_SHIFT
 
-    def _defect(self, level: int) -> int | None:
-        rng, ppn = self.rng, self.rng.getrandbits(44) << PPN_SHIFT
-        below = rng.choice(self.pages[max(level - 1, 0)]) << PPN_SHIFT
-        return rng.choice(
-            (
-                None,
-                V | W | ppn,
-                V | W | X | ppn,
-                V | R | U | A | 1 << rng.randrange(54, 64),
-                V | rng.choice((A, D, U)) | below,
-                V | 1 << rng.randrange(54, 64) | below,
-                V | R | U | A | (1 | ppn >> PPN_SHIFT) << PPN_SHIFT,
-            )
-        )
+def is_canonical(vpn: int, mode: int, width: int = 52) -> bool:
+    """A page number of `width` bits that the mode can translate."""
+    return sign_extended(vpn, mode, width) == vpn

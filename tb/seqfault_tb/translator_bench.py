@@ -1,11 +1,9 @@
 """Testbench of the Translator with its Walker: requesters, a fake fault unit, and a checker of every answer.
 
-Each change of the tables is announced by an invalidation in its cycle. So an answer must be what a walk gives at some moment from the
-acceptance of its request to the answer: nothing older can be in a TLB.
+Each change of the tables by software is announced by an invalidation in its cycle. So an answer must be what a walk gives at some moment
+from the acceptance of its request to the answer: nothing older can be in a TLB.
 """
 
-from dataclasses import dataclass, field
-from itertools import product
 from random import Random
 from typing import Any
 
@@ -13,49 +11,23 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, Timer
 
 from seqfault_rtl.messages import Answer, InvalidateRecord, Request
+from seqfault_rtl.space_table import SpaceFeatures
 
 from .axi_memory import ReorderingMemory
 from .fake_fault_unit import FakeFaultUnit
 from .fields import pack, unpack
-from .page_walk import BARE, BUS_ERROR, LEAF, LEVELS, SV39, SV48, A, G, R, Tables, U, V, W, WalkEnd, X, permits, physical, walk
-from .tlb_model import LEVEL_BITS, Invalidation, canonical
-from .walk_memory import WalkMemory
+from .page_tables import Tables
+from .page_walk import BARE, BUS_ERROR, LEAF, SV32, SV39, SV48, SV57, A, D, G, N, R, Space, V, X, is_canonical, sign_extended
+from .tlb_model import Invalidation
+from .translator_model import OK, Pending, World
+from .walk_memory import UpdateMemory, WalkMemory
 
-__all__ = ["Bench", "Pending"]
+__all__ = ["Bench"]
 
-OK, RETRY, FAULT = 0, 1, 2
-TRANSLATED = 0
-NO_REASON, BOUNDS, BUS_FAULT, BAD_TABLE = 0, 9, 16, 21
 LOAD, STORE, FETCH = 0, 1, 2
-VPN_MASK = (1 << 36) - 1
-PAGE_FAULT = "page fault"
+TRANSLATED = 0
+FLAGS = ("allow_retry", "tried", "nowait", "atomic")
 SETTLE_NS = 1
-
-
-def extend(vpn: int) -> int:
-    """A 36-bit page number to 52 bits, by its sign."""
-    return vpn | (0xFFFF << 36 if vpn >> 35 else 0)
-
-
-@dataclass(kw_only=True, eq=False)
-class Pending:
-    """A request on its way.
-
-    `verdicts`: what walks since its acceptance gave: (status, reason, pa), or PAGE_FAULT. `tables`: of its space in that time.
-    `faulted`: the fault unit has it. `promised`: (status, how, reason, pa) as the fault unit answered.
-    """
-
-    port: int
-    va: int
-    space: int
-    access: int
-    flags: int
-    tag: int = -1
-    issued: int = 0
-    verdicts: set = field(default_factory=set)
-    tables: set = field(default_factory=set)
-    faulted: bool = False
-    promised: tuple | None = None
 
 
 class AxiTables:
@@ -77,66 +49,93 @@ class Bench:
 
     Parameters
     ----------
-    ports, spaces : as configured. axi : memory is behind an AXI port.
+    ports, spaces, levels, sv32, svadu : as configured. has_l2 : there is an L2 TLB. axi : memory is behind an AXI port.
     defects : share of malformed and failing entries. contexts : of the fake fault unit.
     """
 
-    def __init__(self, dut: Any, seed: int, *, ports: int, spaces: int, axi: bool, defects: float = 0.05, contexts: int = 3) -> None:
-        self.dut, self.rng, self.ports, self.out_of_range = dut, Random(seed), ports, spaces
-        self.tables = Tables(self.rng, pages=4, indices=3, defects=defects)
+    def __init__(
+        self, dut: Any, seed: int, *, ports: int, spaces: int, levels: int, sv32: bool, svadu: bool, has_l2: bool, axi: bool,
+        defects: float = 0.05, contexts: int = 6,
+    ) -> None:  # fmt: skip
+        self.dut, self.rng, self.ports, self.out_of_range, self._has_l2 = dut, Random(seed), ports, spaces, has_l2
+        self.tables = Tables(self.rng, pages=4, indices=3, defects=defects, branches=0.75)
+        self.world = World(self.tables)
         if axi:
             memory = ReorderingMemory(dut, "axi", AxiTables(self.tables), self.rng)  # type: ignore[arg-type]
-            self._drive_memory, self._sample_memory = memory.drive, memory.sample
+            self._memories = [(lambda now: memory.drive(), lambda now: memory.sample())]
         else:
             self.memory = WalkMemory(dut, self.tables, self.rng)
-            self._drive_memory = lambda: self.memory.drive(self.now)
-            self._sample_memory = lambda: self.memory.sample(self.now)
-        self.spaces: dict[int, tuple[int, int]] = {}
+            self._memories = [(self.memory.drive, self.memory.sample)]
+        self.updates = UpdateMemory(dut, self.tables, self.rng, self._swapped)
+        self._memories.append((self.updates.drive, self.updates.sample))
+        self._plan_spaces([SV39, SV48, SV57][: levels - 2] + [SV32] * sv32, svadu)
         self.waiting: list[list[Pending]] = [[] for _ in range(ports)]
         self.outstanding: list[dict[int, Pending]] = [{} for _ in range(ports)]
+        self.withdrawn: list[Pending] = []
+        self.withdrawing: set[int] = set()
         self.ready = [0.8] * ports
         self.fault_unit = FakeFaultUnit(self, contexts)
         self.strike: Invalidation | None = None
-        self.table_write: tuple[int, int, int] | None = None
+        self.table_write: tuple[int, Space] | None = None
         self.changed = False
+        self.last_change = 0
+        self.busy = True
         self.now = 0
         self.counts: dict[str, int] = {}
         self.latencies: list[int] = []
+        self.answered = [0] * ports
+        self.swaps = [0, 0]
         self.hot: list[tuple[int, int]] = []
+
+    def _plan_spaces(self, modes: list[int], svadu: bool) -> None:
+        """Modes and features; the first space is Sv39 without any of them. What extensions a space has does not change."""
+        numbers = [0, 1, self.out_of_range - 1, *range(3, self.out_of_range - 1)]
+        features = ((False, False, False), (True, True, True), (True, False, False), (False, True, False), (True, False, True))
+        count = min(len(numbers), 2 * len(modes))
+        self.features = {number: features[place % len(features)] for place, number in enumerate(numbers[:count])}
+        self.features = {number: (adue and svadu, pbmte, napot) for number, (adue, pbmte, napot) in self.features.items()}
+        self.modes = modes
+        self.plan = {number: modes[place % len(modes)] for place, number in enumerate(self.features)}
 
     async def start(self) -> None:
         """Reset, and give the spaces their tables."""
         dut = self.dut
         Clock(dut.clk, 10, unit="ns").start()
-        inputs = (
-            "invalidate",
-            "fill",
-            "write_table",
-            "faults__ready",
-            "fault_answers__valid",
-            "walk_request__valid",
-            "walk_response__ready",
-        )
-        for name in inputs:
+        for name in ("invalidate", "fill", "write_table", "faults__ready", "fault_answers__valid", "walk_request__valid", "walk_response__ready"):
             getattr(dut, name).value = 0
         for port in range(self.ports):
-            getattr(dut, f"requests__{port}__valid").value = 0
-            getattr(dut, f"answers__{port}__ready").value = 0
+            for name in (f"requests__{port}__valid", f"answers__{port}__ready", f"withdraw__{port}"):
+                getattr(dut, name).value = 0
         dut.rst.value = 1
         for _ in range(2):
             await FallingEdge(dut.clk)
-            self._drive_memory()
+            for drive, _sample in self._memories:
+                drive(0)
         dut.rst.value = 0
-        for space, mode in ((0, SV39), (1, SV48), (self.out_of_range - 1, SV39)):
-            self.table_write = (space, mode, self.tables.root(mode))
+        for number, mode in self.plan.items():
+            await self.idle()
+            self.table_write = (number, self.new_space(number, mode))
             await self.cycle()
-        await self.cycle()
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Until an invalidation may be made."""
+        for _ in range(10000):
+            await self.cycle()
+            if self.may_strike:
+                return
+        raise AssertionError("busy for ever")
 
     # --- what to do -------------------------------------------------------------------------------------------------
 
-    def ask(self, port: int, space: int, va: int, access: int) -> None:
-        """Queue a request."""
-        self.waiting[port].append(Pending(port=port, va=va, space=space, access=access, flags=self.rng.getrandbits(4)))
+    def new_space(self, number: int, mode: int) -> Space:
+        """The space with some root table."""
+        adue, pbmte, napot = self.features[number]
+        return Space(mode=mode, root=self.tables.root(mode) if mode else 0, adue=adue, pbmte=pbmte, napot=napot)
+
+    def ask(self, port: int, space: int, va: int, access: int, **privilege: int) -> None:
+        """Queue a request; `privilege`: supervisor, sum, mxr."""
+        self.waiting[port].append(Pending(port=port, va=va, space=space, access=access, flags=self.rng.getrandbits(4), **privilege))
 
     def ask_random(self, port: int) -> None:
         """Queue a request for some page; at times in no space, out of range, or not canonical."""
@@ -144,10 +143,13 @@ class Bench:
         space, vpn = self._random_page()
         if rng.random() < 0.03:
             space = rng.choice((2, self.out_of_range, self.out_of_range + 1, 0x8000))
-        va = extend(vpn) << 12 | rng.getrandbits(12)
+        va = sign_extended(vpn, self.world.space(space).mode, 52) << 12 | rng.getrandbits(12)
         if rng.random() < 0.05:
-            va ^= 1 << rng.randrange(39, 64)
-        self.ask(port, space, va, rng.choice((LOAD, LOAD, STORE, FETCH)))
+            va ^= 1 << rng.randrange(32, 64)
+        privilege = {name: rng.getrandbits(1) for name in ("supervisor", "sum", "mxr")}
+        if rng.random() < 0.5:
+            privilege = {"mxr": rng.random() < 0.1}
+        self.ask(port, space, va, rng.choice((LOAD, LOAD, STORE, FETCH)), **privilege)
 
     def heat(self, pages: int) -> None:
         """From now on requests and changes are about so few pages (0: any again)."""
@@ -157,76 +159,68 @@ class Bench:
     def _random_page(self) -> tuple[int, int]:
         if self.hot:
             return self.rng.choice(self.hot)
-        space = self.rng.choice(list(self.spaces))
-        return space, self.tables.random_vpn(self.spaces[space][0])
+        for _ in range(4):  # rather one that is mapped
+            space = self.rng.choice(list(self.world.spaces))
+            vpn = self.tables.random_vpn(self.world.space(space).mode)
+            if self.world.walk(space, vpn).outcome == LEAF:
+                break
+        return space, vpn
+
+    @property
+    def may_strike(self) -> bool:
+        """An invalidation may be made in the next cycle, and so a change."""
+        return not self.busy and self.strike is None and self.table_write is None
 
     def change_page(self) -> None:
         """Change where a walk of some page ends, and announce it by an invalidation that covers no more than it must."""
-        rng = self.rng
-        space, vpn = self._random_page()
-        mode = self.spaces[space][0]
-        if mode == BARE or (mode == SV39 and not canonical(extend(vpn), LEVELS[SV39])):
+        rng, (number, vpn) = self.rng, self._random_page()
+        space = self.world.space(number)
+        if space.mode == BARE or not is_canonical(vpn, space.mode, 45):
             return
-        end = self.walk(space, vpn)
-        low = (1 << LEVEL_BITS * end.level) - 1
-        if end.pte & V and not end.pte & (R | X):  # a malformed pointer
-            self.strike = Invalidation(space=None, vpn=None)
-        elif len(self._users(end.address, end.level)) > 1:
-            self.strike = Invalidation(space=rng.choice((None, None if end.pte & G else space)), vpn=None)
-            if self.strike.space is not None and {s for s, _ in self._users(end.address, end.level)} != {space}:
-                self.strike = Invalidation(space=None, vpn=None)
+        end = self.world.walk(number, vpn)
+        address = self.tables.holder(end.address)
+        if address not in self.tables.entries:
+            return
+        fresh = rng.choice((self.tables.random_leaf(space.is_narrow, end.level) | A, self.tables.random_leaf(space.is_narrow, end.level), 0, None))
+        everything = Invalidation(space=None, vpn=None)
+        users, both_halves = self.world.users(address), space.is_narrow and (end.outcome == BUS_ERROR or fresh is None)
+        if both_halves or (end.pte & V and not end.pte & (R | X)):  # or a malformed pointer
+            self.strike = everything
+        elif len(users) > 1:
+            alone = {user for user, _, _ in users} == {number} and not end.pte & G
+            self.strike = Invalidation(space=number, vpn=None) if alone else everything
         else:
-            page = vpn ^ (rng.getrandbits(36) & low)
-            self.strike = Invalidation(space=None if end.pte & G else space, vpn=page, mask=rng.choice((0, 1, 7)))
-        leaf = V | rng.choice((R, R | W, R | X, X)) | rng.choice((0, G)) | U | A | rng.getrandbits(1) << 7 | (rng.getrandbits(44) & ~low) << 10
-        self.tables.words[end.address] = rng.choice((leaf, leaf, leaf, 0, None))
-        self.changed = True
+            low = (1 << (end.page_bits if end.outcome == LEAF else space.index_bits * end.level)) - 1
+            whole = 0xF if (fresh or 0) & N or (end.pte & N and end.outcome != LEAF) else 0
+            self.strike = Invalidation(
+                space=None if end.pte & G else number, vpn=vpn ^ (rng.getrandbits(45) & low), mask=whole | rng.choice((0, 1, 7))
+            )
+        self.world.put(address, fresh)
+        self.note_change()
 
-    def _users(self, address: int, level: int) -> set[tuple[int, int]]:
-        """The pages (of `level`) of all spaces whose walks end at this entry."""
-        users = set()
-        for space, (mode, _) in self.spaces.items():
-            for indices in product(self.tables.indices, repeat=LEVELS.get(mode, 0)):
-                vpn = sum(index << LEVEL_BITS * place for place, index in enumerate(indices))
-                if self.walk(space, vpn).address == address:
-                    users.add((space, vpn >> LEVEL_BITS * level))
-        return users
+    def note_change(self) -> None:
+        """Software has changed memory."""
+        self.changed, self.last_change = True, self.now
 
     def change_space(self) -> None:
-        """Give a space another table, maybe of another mode, maybe none; the invalidation follows when it can be seen."""
-        mode = self.rng.choice((SV39, SV48, SV39, SV48, BARE))
-        self.table_write = (self.rng.choice(list(self.spaces)), mode, self.tables.root(mode) if mode else 0)
+        """Give a space another table, or none; another mode only after none. The invalidation follows when it can be seen."""
+        without = [number for number, space in self.world.spaces.items() if not space.levels]
+        number = self.rng.choice(without if without and self.rng.random() < 0.6 else list(self.world.spaces))
+        mode = self.world.space(number).mode
+        mode = self.rng.choice((mode, mode, BARE)) if mode else self.rng.choice(self.modes)
+        self.table_write = (number, self.new_space(number, mode))
 
-    # --- the reference ----------------------------------------------------------------------------------------------
-
-    def walk(self, space: int, vpn: int) -> WalkEnd:
-        """The walk of a 36-bit page number now."""
-        return walk(self.tables.read, *self.spaces.get(space, (BARE, 0)), vpn)
-
-    def verdicts(self, pending: Pending) -> set:
-        """What the request may be answered now.
-
-        A walk that began in a table that its space had since the request may go on in it. While the mode changes, the address may have been
-        judged by one mode and walked by the other.
-        """
-        pending.tables.add(self.spaces.get(pending.space, (BARE, 0)))
-        changing = len({mode for mode, _ in pending.tables}) > 1
-        return set().union(*(self._verdicts_in(pending, mode, root, changing) for mode, root in pending.tables))
-
-    def _verdicts_in(self, pending: Pending, mode: int, root: int, changing: bool) -> set:
-        if mode == BARE:
-            return {(FAULT, BAD_TABLE, 0)}
-        found = set()
-        is_canonical = canonical(pending.va >> 12, LEVELS[mode])
-        if not is_canonical:
-            found.add((FAULT, BOUNDS, 0))
-        if is_canonical or changing:
-            end = walk(self.tables.read, mode, root, pending.va >> 12 & VPN_MASK)
-            if end.outcome == LEAF and permits(end.pte, pending.access):
-                found.add((OK, NO_REASON, physical(end.pte, end.level, pending.va)))
-            else:
-                found.add((FAULT, BUS_FAULT, 0) if end.outcome == BUS_ERROR else PAGE_FAULT)
-        return found
+    def _swapped(self, address: int, old: int, new: int) -> None:
+        """A and D are set for a request that wants them, and nothing else changes."""
+        assert new == old | (new & (A | D)), f"update of {old:#x} to {new:#x}"
+        dirty = bool(new & ~old & D)
+        asked = [pending for port in self.outstanding for pending in port.values()] + self.withdrawn
+        assert new & A, f"update of {old:#x} to {new:#x}"
+        wanted = any(self.world.allows_update(pending, address, dirty=dirty, moved=self.last_change >= pending.issued) for pending in asked)
+        assert wanted, f"{old:#x} became {new:#x} at {address:#x}: nobody asked for that"
+        self.world.note_update(address, old)
+        self.swaps[dirty] += 1
+        self.changed = True
 
     # --- cycle by cycle ---------------------------------------------------------------------------------------------
 
@@ -235,23 +229,30 @@ class Bench:
         await FallingEdge(self.dut.clk)
         self.now += 1
         self.fault_unit.drive()
-        if self.changed:
-            for port in self.outstanding:
-                for pending in port.values():
-                    pending.verdicts |= self.verdicts(pending)
-            self.changed = False
+        self._note_verdicts()
         self._drive()
-        self._drive_memory()
+        for drive, _ in self._memories:
+            drive(self.now)
         await Timer(SETTLE_NS, unit="ns")
-        self._sample_memory()
+        for _, sample in self._memories:
+            sample(self.now)
         self.fault_unit.sample()
         for port in range(self.ports):
             self._sample_port(port)
+        self.withdrawing.clear()
+        self.busy = bool(self.dut.busy.value) or (self.strike is not None and self._has_l2)
         self.strike = None
         if self.table_write:
-            space, mode, root = self.table_write
-            self.spaces[space] = (mode, root)
-            self.table_write, self.changed, self.strike = None, True, Invalidation(space=None, vpn=None)
+            number, space = self.table_write
+            self.world.spaces[number] = space
+            self.table_write, self.strike = None, Invalidation(space=None, vpn=None)
+            self.note_change()
+
+    def _note_verdicts(self) -> None:
+        if self.changed:
+            for pending in [pending for port in self.outstanding for pending in port.values()] + self.withdrawn:
+                pending.verdicts |= self.world.verdicts(pending)
+            self.changed = False
 
     def _drive(self) -> None:
         dut, strike = self.dut, self.strike
@@ -263,44 +264,63 @@ class Bench:
             })  # fmt: skip
         dut.write_table.value = self.table_write is not None
         if self.table_write:
-            space, mode, root = self.table_write
-            dut.write_space.value = space
-            dut.write_data.value = mode << 60 | root
+            number, space = self.table_write
+            dut.write_space.value = number
+            dut.write_data.value = space.mode << 60 | space.root
+            dut.write_features.value = pack(SpaceFeatures, {name: getattr(space, name) for name in ("adue", "pbmte", "napot")})
         for port in range(self.ports):
-            offer = bool(self.waiting[port]) and len(self.outstanding[port]) < 500
-            getattr(dut, f"requests__{port}__valid").value = offer
-            if offer and self.waiting[port][0].tag < 0:
-                pending = self.waiting[port][0]
-                pending.tag = next(tag for tag in range(512) if tag not in self.outstanding[port])
-                fields = {name: getattr(pending, name) for name in ("va", "space", "access", "tag")}
-                flags = {name: pending.flags >> bit & 1 for bit, name in enumerate(("allow_retry", "tried", "nowait", "atomic"))}
-                getattr(dut, f"requests__{port}__payload").value = pack(Request, fields | {"flags": flags})
+            self._offer(port)
             getattr(dut, f"answers__{port}__ready").value = self.rng.random() < self.ready[port]
+            getattr(dut, f"withdraw__{port}").value = port in self.withdrawing
+
+    def _offer(self, port: int) -> None:
+        dut = self.dut
+        offer = bool(self.waiting[port]) and len(self.outstanding[port]) < 500
+        getattr(dut, f"requests__{port}__valid").value = offer
+        if offer and self.waiting[port][0].tag < 0:
+            pending = self.waiting[port][0]
+            pending.tag = next(tag for tag in range(512) if tag not in self.outstanding[port])
+            fields = {name: getattr(pending, name) for name in ("va", "space", "access", "tag", "supervisor", "sum", "mxr")}
+            flags = {name: pending.flags >> bit & 1 for bit, name in enumerate(FLAGS)}
+            getattr(dut, f"requests__{port}__payload").value = pack(Request, fields | {"flags": flags})
 
     def _sample_port(self, port: int) -> None:
         dut = self.dut
         if getattr(dut, f"answers__{port}__valid").value and getattr(dut, f"answers__{port}__ready").value:
             self._check(port, unpack(Answer, int(getattr(dut, f"answers__{port}__payload").value)))
+        if port in self.withdrawing:
+            self.withdrawn = [*self.withdrawn[-100:], *self.outstanding[port].values()]
+            self.outstanding[port].clear()
         if getattr(dut, f"requests__{port}__valid").value and getattr(dut, f"requests__{port}__ready").value:
             pending = self.waiting[port].pop(0)
             pending.issued = self.now
-            pending.verdicts = self.verdicts(pending)
+            pending.verdicts = self.world.verdicts(pending)
             self.outstanding[port][pending.tag] = pending
 
     def _check(self, port: int, answer: dict) -> None:
         assert answer["tag"] in self.outstanding[port], f"port {port}: answer to nobody: {answer}"
         pending = self.outstanding[port].pop(answer["tag"])
+        self.answered[port] += 1
+        self.latencies.append(self.now - pending.issued)
         if pending.faulted:
-            got = (answer["status"], answer["how"], answer["reason"], answer["pa"])
+            got = tuple(answer[name] for name in ("status", "how", "reason", "pa"))
             assert got == pending.promised, f"{got} for {pending}"
             kind = f"fault unit {answer['status']}"
         else:
-            got = (answer["status"], answer["reason"], answer["pa"])
+            got = tuple(answer[name] for name in ("status", "reason", "pa", "pbmt", "exception"))
             assert answer["how"] == TRANSLATED, f"{answer} for {pending}"
             assert got in pending.verdicts, f"{got} for {pending}"
             kind = f"status {answer['status']} reason {answer['reason']}"
+            if answer["status"] == OK:
+                self._check_used(pending)
         self.counts[kind] = self.counts.get(kind, 0) + 1
-        self.latencies.append(self.now - pending.issued)
+
+    def _check_used(self, pending: Pending) -> None:
+        """A, and D for a store, are in memory before the access is made, if software has not touched the tables meanwhile."""
+        if self.last_change < pending.issued:
+            used = A | (D if pending.access == STORE else 0)
+            entry = self.world.walk(pending.space, pending.va >> 12).pte
+            assert entry & used == used, f"OK with the entry {entry:#x}: {pending}"
 
     def left(self, ports: range) -> int:
         """Requests of these ports that are not answered."""

@@ -14,17 +14,19 @@ from seqfault_rtl.messages import (
     FillRecord,
     InvalidateRecord,
     MemoryReadSignature,
+    MemoryUpdateSignature,
     Request,
     WalkRequest,
     WalkResponse,
 )
-from seqfault_rtl.space_table import SpaceTable
+from seqfault_rtl.space_table import SpaceFeatures, SpaceTable
 from seqfault_rtl.translator import Translator
+from seqfault_rtl.walk_start import AD_UPDATE
 from seqfault_rtl.walker import Walker
 
 __all__ = ["TranslatorTop"]
 
-COMMAND_UNIT = 2
+FAULT_UNIT, COMMAND_UNIT = 1, 2
 
 
 class TranslatorTop(wiring.Component):
@@ -34,7 +36,7 @@ class TranslatorTop(wiring.Component):
     ----------
     config : parameters of the engine.
     walker : the walker to use (a planted bug is a subclass).
-    axi : memory is behind an AxiManager, at `axi`; else the walker's port is at `memory`.
+    axi : memory is behind an AxiManager, at `axi`; else the walker's port is at `memory`. For configurations without `svadu`.
     """
 
     def __init__(self, config: EngineConfig, walker: type[Walker] = Walker, *, axi: bool = False) -> None:
@@ -46,6 +48,8 @@ class TranslatorTop(wiring.Component):
             | {
                 "requests": In(stream.Signature(Request)).array(config.ports),
                 "answers": Out(stream.Signature(Answer)).array(config.ports),
+                "withdraw": In(1).array(config.ports),
+                "update": Out(MemoryUpdateSignature()),
                 "faults": Out(stream.Signature(FaultRequest)),
                 "fault_answers": In(stream.Signature(FaultAnswer)),
                 "walk_request": In(stream.Signature(WalkRequest)),
@@ -55,10 +59,12 @@ class TranslatorTop(wiring.Component):
                 "fill_record": In(FillRecord),
                 "invalidate": In(1),
                 "record": In(InvalidateRecord),
+                "busy": Out(1),
                 "write_table": In(1),
+                "write_features": In(SpaceFeatures),
                 "write_space": In(16),
                 "write_data": In(64),
-                "active": Out(config.walks),
+                "active": Out(config.walk_slots),
             }
         )
 
@@ -70,25 +76,32 @@ class TranslatorTop(wiring.Component):
         for port in range(self.config.ports):
             wiring.connect(m, wiring.flipped(self.requests[port]), translator.requests[port])
             wiring.connect(m, translator.answers[port], wiring.flipped(self.answers[port]))
+            m.d.comb += translator.withdraw[port].eq(self.withdraw[port])
         wiring.connect(m, translator.faults, wiring.flipped(self.faults))
         wiring.connect(m, wiring.flipped(self.fault_answers), translator.fault_answers)
-        wiring.connect(m, translator.walk_request, walker.requests[0])
-        wiring.connect(m, walker.responses[0], translator.walk_response)
-        wiring.connect(m, wiring.flipped(self.walk_request), walker.requests[1])
-        wiring.connect(m, walker.responses[1], wiring.flipped(self.walk_response))
+        wiring.connect(m, translator.update, wiring.flipped(self.update))
+        self._connect_walker(m, translator, walker)
+        for query, reader in ((0, walker), (2, translator)):
+            m.d.comb += [spaces.queries[query].space.eq(reader.space), reader.space_entry.eq(spaces.queries[query].entry)]
+        for name in ("write_table", "write_features", "write_space", "write_data"):
+            m.d.comb += getattr(spaces, name).eq(getattr(self, name))
+        for name in ("fill", "fill_port", "fill_record"):
+            m.d.comb += getattr(translator, name).eq(getattr(self, name))
+        for block in (translator, walker):
+            m.d.comb += [block.invalidate.eq(self.invalidate), block.record.eq(self.record)]
+        m.d.comb += [self.active.eq(walker.active), self.busy.eq(translator.busy)]
+        return m
+
+    def _connect_walker(self, m: Module, translator: Translator, walker: Walker) -> None:
+        for index, client in enumerate((0, AD_UPDATE)[: 1 + self.config.svadu]):
+            wiring.connect(m, translator.walk_request[index], walker.requests[client])
+            wiring.connect(m, walker.responses[client], translator.walk_response[index])
+        wiring.connect(m, wiring.flipped(self.walk_request), walker.requests[FAULT_UNIT])
+        wiring.connect(m, walker.responses[FAULT_UNIT], wiring.flipped(self.walk_response))
+        m.d.comb += walker.responses[COMMAND_UNIT].ready.eq(1)
         if self.manager:
             m.submodules.manager = self.manager
             wiring.connect(m, walker.memory, self.manager.reads[0])
             wiring.connect(m, self.manager.axi, wiring.flipped(self.axi))
         else:
             wiring.connect(m, walker.memory, wiring.flipped(self.memory))
-        for query, reader in ((0, walker), (2, translator)):
-            m.d.comb += [spaces.queries[query].space.eq(reader.space), reader.space_entry.eq(spaces.queries[query].entry)]
-        for name in ("write_table", "write_space", "write_data"):
-            m.d.comb += getattr(spaces, name).eq(getattr(self, name))
-        for name in ("fill", "fill_port", "fill_record"):
-            m.d.comb += getattr(translator, name).eq(getattr(self, name))
-        for block in (translator, walker):
-            m.d.comb += [block.invalidate.eq(self.invalidate), block.record.eq(self.record)]
-        m.d.comb += [self.active.eq(walker.active), walker.responses[COMMAND_UNIT].ready.eq(1)]
-        return m
