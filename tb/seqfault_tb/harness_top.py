@@ -22,7 +22,7 @@ _POINTERS = ("cq_head", "pq_tail", "free_head", "released_tail", "cqcsr")
 _ANSWER = {"VALID": 1, "TAG": 1, "STATUS": 1, "HOW": 1, "REASON": 1, "PA": 2}
 _REQUEST = {"VALID": 1, "VA": 2, "SPACE": 1, "ACCESS": 1, "FLAGS": 1, "TAG": 1}
 _TO_HOST_AXI = (
-    "arvalid", "araddr", "arid", "arlen", "rready", "awvalid", "awaddr", "awid", "wvalid", "wdata", "bready",
+    "arvalid", "araddr", "arid", "arlen", "arlock", "rready", "awvalid", "awaddr", "awid", "awlock", "wvalid", "wdata", "wstrb", "bready",
 )  # fmt: skip
 _FROM_HOST_AXI = ("arready", "rvalid", "rdata", "rid", "rlast", "rresp", "awready", "wready", "bvalid", "bid", "bresp")
 _TO_HOST_LITE = ("awready", "wready", "bvalid", "arready", "rvalid", "rdata")

@@ -16,6 +16,9 @@ from seqfault_rtl.messages import FillRecord, Step
 
 __all__ = ["Plant", "PlantedEngine"]
 
+PTE_D = 7
+"""Bit of D in an entry. [Priv 12.4.1]"""
+
 
 class Plant(enum.Enum, shape=8):
     """The bugs, by the safeguard that is missing. [protocol.md 0.5, 8]"""
@@ -45,6 +48,12 @@ class Plant(enum.Enum, shape=8):
     """invalidations do not reach the TLBs"""
     ENDLESS_SPECULATION = 12
     """the mm lock is never taken"""
+    UPDATE_WITHOUT_LOCK = 13
+    """A and D are set although somebody holds the table's lock"""
+    DIRTY_LOADS = 14
+    """D is set for loads too"""
+    FENCE_FORGETS_UPDATES = 15
+    """a fence does not wait for the setting of A and D"""
 
 
 def _lock(m: Module, s: "FaultSteps") -> None:
@@ -120,6 +129,9 @@ class PlantedEngine(Engine):
             Plant.ZAP_WITHOUT_LOCK: [self.command_unit.lock_busy.eq(0)],
             Plant.MM_LOCK_IGNORED: [unit.mm_may_read.eq(1)],
             Plant.TLB_KEPT: [self.translator.invalidate.eq(0)],
+            Plant.UPDATE_WITHOUT_LOCK: [self.updates.lock_busy.eq(0)],
+            Plant.DIRTY_LOADS: [self.updates.update.request.payload.new[PTE_D].eq(1)],
+            Plant.FENCE_FORGETS_UPDATES: [self.command_unit.walking.eq(self.walker.active)],
         }
         for plant, statements in broken_inputs.items():
             with m.If(self.plant == plant):

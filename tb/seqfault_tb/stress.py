@@ -12,6 +12,8 @@ PERMS = ("rw-p", "rw-p", "r--p", "rwxp", "---p")
 BASE_VPN = 0x7_0000_0000
 REGION_PITCH = 48
 LOAD, STORE, FETCH = 0, 1, 2
+AGING = ("age", "age", "protect", "protect all", "protect all", "protect all", "discard")
+"""Operations where hardware sets A and D: ways to need it, and to race with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ async def run_stress(kernel: Kernel, rng: Random, stress: Stress) -> dict[str, i
     async def mutate() -> None:
         while left > 0:
             await kernel.scheduler.sleep(rng.randrange(stress.pause_ns + 1))
-            await _operation(mm, rng, rng.choice(starts), stress.pages)
+            await _operation(mm, rng, rng.choice(starts), stress.pages, aging=kernel.adue)
             counts["operations"] += 1
 
     tasks = [kernel.scheduler.spawn(fault(thread), f"faulter {thread}") for thread in range(stress.faulters)]
@@ -72,12 +74,15 @@ def _set(start: int, end: int, perm: str) -> LayoutChange:
     return LayoutChange(op="set", start=start, end=end, perm=perm)
 
 
-async def _operation(mm: AddressSpace, rng: Random, start: int, pages: int) -> None:
+async def _operation(mm: AddressSpace, rng: Random, start: int, pages: int, *, aging: bool) -> None:
     """mprotect of all or a part, MADV_DONTNEED, munmap, or munmap and mmap in one (MAP_FIXED)."""
     first = rng.randrange(pages)
     last = rng.randrange(first, pages) + 1
-    kind = rng.choice(("protect", "protect", "protect all", "discard", "unmap", "map"))
-    if kind == "protect":
+    kinds = ("protect", "protect", "protect all", "discard", "unmap", "map")
+    kind = rng.choice(AGING if aging else kinds)
+    if kind == "age":
+        await mm.age(start, start + pages)
+    elif kind == "protect":
         await mm.change([LayoutChange(op="prot", start=start + first, end=start + last, perm=rng.choice(PERMS))])
     elif kind == "protect all":
         await mm.change([LayoutChange(op="prot", start=start, end=start + pages, perm=rng.choice(PERMS))])

@@ -12,7 +12,8 @@ from seqfault_tb import planted
 from seqfault_tb.harness_top import HarnessTop
 from seqfault_tb.planted import Plant, PlantedEngine
 
-SEEDS = range(1, 13)
+SETTINGS = {"svadu": "true"}
+SEEDS = range(1, 31)
 """A race needs its moment: the first seed whose run shows the bug counts."""
 EXPECTED = {
     Plant.NO_RECHECK: "passed although the sequence",
@@ -27,19 +28,25 @@ EXPECTED = {
     Plant.RACED_IGNORED: "C4 passed although the entry",
     Plant.TLB_KEPT: "was no valid translation since the last INVALIDATE",
     Plant.ENDLESS_SPECULATION: "attempt 3 is speculative",
+    Plant.UPDATE_WITHOUT_LOCK: "which agent",
+    Plant.DIRTY_LOADS: "no request needs",
+    Plant.FENCE_FORGETS_UPDATES: "FENCE completed while the A/D update",
 }
+UPDATES = (Plant.UPDATE_WITHOUT_LOCK, Plant.DIRTY_LOADS, Plant.FENCE_FORGETS_UPDATES)
+"""Bugs that show where hardware sets A and D."""
 
 
 @pytest.fixture(scope="module")
 def model() -> Path:
-    config = PRESETS["small"]
+    config = PRESETS["small"].with_settings(SETTINGS)
     return build_engine(config, top=HarnessTop(config, PlantedEngine(config)), key=Path(planted.__file__).read_text())
 
 
-def _stress(model: Path, folder: Path, plant: Plant, seed: int, policy: str = "spec", faults: int = 600) -> dict:
+def _stress(model: Path, folder: Path, plant: Plant, seed: int, policy: str = "spec", faults: int = 600, *, adue: bool = False) -> dict:
     job, result = folder / "job.json", folder / "result.json"
     job.write_text(json.dumps({
-        "preset": "small", "latency": 20, "plant": plant.value, "policy": policy, "seed": seed, "faults": faults, "result": str(result),
+        "preset": "small", "settings": SETTINGS, "latency": 20, "plant": plant.value, "policy": policy, "seed": seed, "faults": faults,
+        "adue": adue, "result": str(result),
     }))  # fmt: skip
     run_model(model, HARNESS_TOP, "seqfault_tb.stress_job", environment={"SEQFAULT_JOB": str(job)}, seed=seed)
     return json.loads(result.read_text())
@@ -52,7 +59,7 @@ def test_every_plant_has_an_expectation() -> None:
 @pytest.mark.parametrize("plant", EXPECTED, ids=lambda plant: plant.name.lower())
 def test_planted_bug_is_named(model: Path, tmp_path: Path, plant: Plant) -> None:
     for seed in SEEDS:
-        result = _stress(model, tmp_path, plant, seed)
+        result = _stress(model, tmp_path, plant, seed, adue=plant in UPDATES)
         if result["difference"] is not None:
             assert EXPECTED[plant] in result["difference"]
             assert not result["agreed"]
@@ -74,3 +81,12 @@ def test_without_a_bug_it_agrees(model: Path, tmp_path: Path, policy: str, seed:
     else:
         assert counts["speculative"] > 50
         assert result["aborts"]["odd"] > 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_updates_without_a_bug_agree(model: Path, tmp_path: Path, seed: int) -> None:
+    """Aging, PROTECT and ZAP against loads and stores that set A and D."""
+    result = _stress(model, tmp_path, Plant.NONE, seed, faults=1000, adue=True)
+    assert result["difference"] is None
+    assert result["agreed"]
+    assert result["updates"]["OK"] > 50

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <queue>
 #include <vector>
 
@@ -17,11 +18,13 @@ namespace {
 constexpr int kLogWords = 12;
 enum LogKind : uint64_t { kEvent = 0, kRequest = 1, kAnswer = 2 };
 enum WakeReason : uint32_t { kAnswered = 1, kPointer = 2, kDeadline = 4, kHang = 8, kRegister = 16, kLogFull = 32 };
-constexpr uint32_t kSlvErr = 2;
+constexpr uint32_t kExOkay = 1, kSlvErr = 2;
 constexpr size_t kLogLimit = 1 << 15;
 
-struct Read { uint64_t due, address; uint32_t id, beats; };
-struct Write { uint64_t address; uint32_t id; };
+struct Read { uint64_t due, address; uint32_t id, beats, lock; };
+struct Write { uint64_t address; uint32_t id, lock; };
+struct Word { uint64_t data; uint32_t strobes; };
+struct Reservation { uint64_t address, data; };  // of an exclusive read; a write of the same word by others shows in its data
 struct Response { uint64_t due; uint32_t id, resp; };
 struct Request { uint64_t va; uint32_t space, access, flags, tag; };
 struct RegisterAccess { bool write; uint32_t address, data; };
@@ -41,7 +44,8 @@ struct Host {
   std::deque<Read> reads;
   uint32_t beat = 0;
   std::deque<Write> addresses;
-  std::deque<uint64_t> data;
+  std::deque<Word> data;
+  std::map<uint32_t, Reservation> reserved;  // by ID
   std::deque<Response> responses;
   std::deque<Request> requests[kPorts];
   std::vector<uint64_t> issued[kPorts];
@@ -76,7 +80,7 @@ bool backed(uint64_t address) { return address + 8 <= host.memory_bytes; }
 // A read accepted in cycle n has its first beat in cycle n + latency; bursts follow one another, a beat a cycle.
 void serve_reads(const uint32_t* in, uint32_t* out, bool r_taken) {
   if (in[T_ARVALID] && host.was[F_ARREADY]) {
-    host.reads.push_back({host.cycle + host.latency, word64(in, T_ARADDR), in[T_ARID], in[T_ARLEN] + 1});
+    host.reads.push_back({host.cycle + host.latency, word64(in, T_ARADDR), in[T_ARID], in[T_ARLEN] + 1, in[T_ARLOCK]});
   }
   if (r_taken && !host.reads.empty()) {
     if (++host.beat == host.reads.front().beats) {
@@ -91,19 +95,36 @@ void serve_reads(const uint32_t* in, uint32_t* out, bool r_taken) {
     out[F_RVALID] = 1;
     out[F_RID] = read.id;
     out[F_RLAST] = host.beat + 1 == read.beats;
-    out[F_RRESP] = backed(address) ? 0 : kSlvErr;
-    put64(out, F_RDATA, backed(address) ? host.memory[address / 8] : 0);
+    const uint64_t word = backed(address) ? host.memory[address / 8] : 0;
+    out[F_RRESP] = !backed(address) ? kSlvErr : read.lock ? kExOkay : 0;
+    put64(out, F_RDATA, word);
+    if (read.lock) host.reserved[read.id] = {address, word};
   }
   out[F_ARREADY] = host.reads.size() < 256;
 }
 
+// Response to a write; an exclusive one is done only if the word is as its exclusive read found it.
+uint32_t store(const Write& write, const Word& word) {
+  if (!backed(write.address)) return kSlvErr;
+  uint64_t& target = host.memory[write.address / 8];
+  if (write.lock) {
+    const auto found = host.reserved.find(write.id);
+    const bool kept = found != host.reserved.end() && found->second.address == write.address && found->second.data == target;
+    if (found != host.reserved.end()) host.reserved.erase(found);
+    if (!kept) return 0;
+  }
+  uint64_t mask = 0;
+  for (int byte = 0; byte < 8; byte++) mask |= (word.strobes >> byte & 1) * (0xFFull << 8 * byte);
+  target = (target & ~mask) | (word.data & mask);
+  return write.lock ? kExOkay : 0;
+}
+
 void serve_writes(const uint32_t* in, uint32_t* out, bool b_taken) {
-  if (in[T_AWVALID] && host.was[F_AWREADY]) host.addresses.push_back({word64(in, T_AWADDR), in[T_AWID]});
-  if (in[T_WVALID] && host.was[F_WREADY]) host.data.push_back(word64(in, T_WDATA));
+  if (in[T_AWVALID] && host.was[F_AWREADY]) host.addresses.push_back({word64(in, T_AWADDR), in[T_AWID], in[T_AWLOCK]});
+  if (in[T_WVALID] && host.was[F_WREADY]) host.data.push_back({word64(in, T_WDATA), in[T_WSTRB]});
   while (!host.addresses.empty() && !host.data.empty()) {  // the manager writes single beats only
     const Write write = host.addresses.front();
-    if (backed(write.address)) host.memory[write.address / 8] = host.data.front();
-    host.responses.push_back({host.cycle + host.latency, write.id, backed(write.address) ? 0 : kSlvErr});
+    host.responses.push_back({host.cycle + host.latency, write.id, store(write, host.data.front())});
     host.addresses.pop_front();
     host.data.pop_front();
   }

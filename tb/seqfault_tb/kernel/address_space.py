@@ -7,7 +7,7 @@ Every operation runs under the kernel's lock of the address space and ends when 
 from typing import TYPE_CHECKING
 
 from . import commands as cmd
-from .constants import PTE_D, PTE_PPN_SHIFT, PTE_V, PTE_W, VmaFlag
+from .constants import PTE_A, PTE_D, PTE_PPN_SHIFT, PTE_V, PTE_W, VmaFlag
 from .effects import Effects, Move, Range, plan
 from .layout import Layout, LayoutChange, Vma
 from .page_table import PageTable
@@ -97,6 +97,28 @@ class AddressSpace:
             self._copy_to(child, set(private), skipped)
             for vma in private:
                 post(cmd.sequence_end(space, vma.id))
+            post(cmd.mm_unlock(space))
+            await self._kernel.fence()
+            self._kernel.spaces.drop(self)
+
+    async def age(self, start: int, end: int) -> None:
+        """Clear A and D of these pages, to see which are used."""
+        async with self.lock:
+            await self._kernel.spaces.hold(self)
+            post, space = self._kernel.commands.post, self._space
+            ids = sorted({vma.id for vma in self.layout.overlapping(start, end)})
+            post(cmd.mm_lock(space))
+            for vma_id in ids:
+                post(cmd.sequence_begin(space, vma_id))
+            await self._kernel.fence()
+            for vpn in list(self.table.pages(start, end)):
+                word = self.table.read(vpn)
+                if word & PTE_V and word & (PTE_A | PTE_D):  # else the write would be one that nobody can tell from none
+                    self.table.write(vpn, word & ~(PTE_A | PTE_D))
+            for command in cmd.invalidate_range(space, start, end - start):
+                post(command)
+            for vma_id in ids:
+                post(cmd.sequence_end(space, vma_id))
             post(cmd.mm_unlock(space))
             await self._kernel.fence()
             self._kernel.spaces.drop(self)

@@ -20,6 +20,7 @@ SPACE_AT, FUNC3_AT, COUNT_AT, DATA_AT = 12, 7, 32, 32
 INVALIDATE_AV, INVALIDATE_PSCV, INVALIDATE_S, INVALIDATE_ADDR_AT = 1 << 10, 1 << 32, 1 << 9, 10
 FENCE_AV, FENCE_PR, FENCE_PW = 1 << 10, 1 << 12, 1 << 13
 RIGHTS_AT = 28
+ADUE_AT = 28
 MOST_BLOCKS = 8
 """Ranges that need more aligned blocks than this are invalidated by one block that covers them."""
 
@@ -53,8 +54,9 @@ def mm_unlock(space: int) -> Command:
     return _custom("MM.UNLOCK", OP_MM, 1, space)
 
 
-def set_table(space: int, satp: int) -> Command:
-    return _custom("SPACE.TABLE", OP_SPACE, 0, space, word1=satp)
+def set_table(space: int, satp: int, *, adue: bool = False) -> Command:
+    """`adue`: hardware sets A and D."""
+    return _custom("SPACE.TABLE", OP_SPACE, 0, space, adue << ADUE_AT, satp)
 
 
 def set_vmas(space: int, pointer: int) -> Command:

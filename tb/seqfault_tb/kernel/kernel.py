@@ -31,6 +31,8 @@ class Kernel:
     def __init__(self, machine: Machine, *, spaces: int = 64, policy: int = 0, memory: MemoryMap | None = None) -> None:
         self.machine = machine
         self.scheduler = Scheduler()
+        self.adue = False
+        """Hardware sets A and D in every space."""
         self.memory = memory or MemoryMap()
         region = self.memory.region
         self.commands = CommandQueue(machine, region(max(16 << COMMAND_LOG2, 4096)), COMMAND_LOG2, region(4096))

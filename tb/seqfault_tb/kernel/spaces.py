@@ -35,7 +35,7 @@ class Spaces:
         mm.assigning = Future("a slot")
         slot = await self._take()
         self._kernel.commands.post(cmd.set_vmas(slot, mm.tree.pointer))
-        self._kernel.commands.post(cmd.set_table(slot, mm.table.satp))
+        self._kernel.commands.post(cmd.set_table(slot, mm.table.satp, adue=self._kernel.adue))
         await self._kernel.fence(previous_reads=False)
         self.owner[slot] = mm
         mm.slot = slot
