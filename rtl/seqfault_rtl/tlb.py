@@ -77,7 +77,7 @@ class Tlb(wiring.Component):
         struck = self._probe(m, tags, held)
         store = waiting & ~self.invalidate
         matched = self._match(m, tags, valid, stored)
-        victim = self._choose_victim(m, valid, matched | stored)
+        victim = self._choose_victim(m, valid, matched, waiting)
         self._read_leaf(m, matched, store, victim, held)
         m.d.comb += stored.eq(Mux(store, 1 << victim, 0))
         with m.If(store | self.invalidate):
@@ -99,7 +99,9 @@ class Tlb(wiring.Component):
 
     def _same_page(self, tag: data.View, difference: Value) -> Value:
         """No difference above the offset within the entry's page."""
-        return ~(difference & ~self._mask(tag.above)).any()
+        edges = [*(step.mask_bits for step in self._sizes), self._config.vpn_bits]
+        groups = Cat(difference[low:high].any() for low, high in pairwise(edges))
+        return ~(groups & ~Cat(tag.above, Const(0, 1))).any()
 
     def _capture_fill(self, m: Module) -> tuple[FillRecord, Signal]:
         """A register before the comparison with all entries, which fills share with invalidations."""
@@ -126,26 +128,28 @@ class Tlb(wiring.Component):
         return struck
 
     def _match(self, m: Module, tags: list[data.View], valid: Signal, stored: Signal) -> Value:
-        """The entry that matches the last cycle's lookup, one-hot, if there was one and of an address; one overwritten since does not count."""
+        """The entry that matched in the last cycle, one-hot; it hits if that was a lookup of an address and it is still valid."""
         matched, sound = Signal(len(tags)), Signal()
         record, bits = self.lookup_record, self._config.vpn_bits
         signs = record.vpn[bits - 1 :]
         m.d.sync += sound.eq(self.lookup & (record.space < self._config.spaces) & (signs.all() | ~signs.any()))
         for index, tag in enumerate(tags):
             same = (tag.space == record.space[: self._config.space_bits]) & self._same_page(tag, tag.vpn ^ record.vpn[:bits])
-            m.d.sync += matched[index].eq(same & ~stored[index])
+            m.d.sync += matched[index].eq(same & valid[index] & ~stored[index])
         m.d.comb += self.hit.eq((matched & valid).any() & sound)
-        return matched & valid & sound.replicate(len(tags))
+        return matched
 
-    def _choose_victim(self, m: Module, valid: Signal, touched: Value) -> Signal:
-        """Index of the entry that the next fill takes."""
-        used, candidates, victim = Signal(len(valid)), Signal(len(valid)), Signal(range(len(valid)))
+    def _choose_victim(self, m: Module, valid: Signal, matched: Value, waiting: Signal) -> Signal:
+        """Index of the entry that the waiting fill takes; chosen in the cycle before, when that one's victim was known already."""
+        used, taken, victim, following = Signal(len(valid)), Signal(len(valid)), Signal(range(len(valid))), Signal(range(len(valid)))
+        asked, touched = Signal(), Signal(len(valid))
+        m.d.comb += [taken.eq(Mux(waiting, 1 << victim, 0)), touched.eq(Mux(asked, matched, 0) | taken)]
         after = used | touched
-        m.d.sync += used.eq(Mux(after.all(), touched, after & (valid | touched)))
-        m.d.comb += candidates.eq(Mux(valid.all(), ~used, ~valid))
+        m.d.sync += [asked.eq(self.lookup), used.eq(Mux(after.all(), touched, after & (valid | touched))), victim.eq(following)]
+        candidates = Mux((valid | taken).all(), ~(used | taken), ~(valid | taken))
         for index in reversed(self._entries):
             with m.If(candidates[index]):
-                m.d.comb += victim.eq(index)
+                m.d.comb += following.eq(index)
         return victim
 
     def _read_leaf(self, m: Module, matched: Value, store: Value, victim: Signal, held: FillRecord) -> None:

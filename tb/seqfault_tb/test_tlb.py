@@ -193,6 +193,7 @@ async def lookup_meets_its_end(dut) -> None:
     await bench.cycle(lookup=(1, 0x42), invalidate=Invalidation(space=1, vpn=0x42))
     assert not await bench.cycle(), "the result survived the invalidation"
     for others in range(2 * ENTRIES):
+        await bench.cycle(invalidate=Invalidation(space=None, vpn=None))
         await bench.cycle(fill=page)
         for index in range(others):
             await bench.cycle(fill=Translation(space=2 % SPACES, vpn=index, size=0, pte=0xDF | 7 << 10))
