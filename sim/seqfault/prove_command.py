@@ -27,7 +27,7 @@ def prove(
     solver: Annotated[Solver, typer.Option("--solver", help="SMT solver.")] = Solver.BITWUZLA,
     timeout: Annotated[
         float, typer.Option("--timeout", min=1, metavar="SECONDS", help="Time limit of a check; what takes longer is not closed.")
-    ] = 900,
+    ] = 1800,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, max=64, metavar="N", help="Checks at a time.")] = 2,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do not use results of earlier runs.")] = False,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")] = None,

@@ -128,11 +128,11 @@ _ALL = (
     ),
     Proof(
         name="l2-tlb-no-stale", spec=l2_tlb.NoStaleEntry, block=L2Tlb, parameters=(L2,), planted=(l2_tlb.FillGoesOn, l2_tlb.StopsEarly),
-        depth=18, induction=0, quick=False,
+        depth=12, induction=2, quick=False,
     ),
     Proof(
         name="mmu-fresh-leaf", spec=mmu.FreshLeaf, block=Mmu, parameters=(MMU,),
-        planted=(mmu.FillsStale, mmu.JoinsOldWalk, mmu.FillsLate, mmu.KeepsEntry), depth=13, induction=0, quick=False,
+        planted=(mmu.FillsStale, mmu.JoinsOldWalk, mmu.FillsLate, mmu.KeepsEntry), depth=12, induction=0, quick=False,
     ),
 )  # fmt: skip
 

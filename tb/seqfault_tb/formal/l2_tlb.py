@@ -8,15 +8,12 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.l2_bank import L2Bank
 from seqfault_rtl.l2_tlb import L2Tlb
-from seqfault_rtl.paging import PageSize
 
+from .l2_lemmas import L2Lemmas, is_whole
 from .spec import Spec, any_each_cycle, drive, is_range, opened
 from .tlb import WatchedLeaf
 
 __all__ = ["FillGoesOn", "NoStaleEntry", "StopsEarly", "with_sets"]
-
-NAPOT_64K = 0b1000
-"""Low PPN bits of a leaf for 64 KiB. [Svnapot]"""
 
 
 class NoStaleEntry(Spec):
@@ -38,7 +35,7 @@ class NoStaleEntry(Spec):
                 _spoil_collisions(m, inside.block(size.name.lower()))
         leaf = WatchedLeaf(m, dut)
         self.assume(m, is_range(dut.record.mask))
-        self.assume(m, self._is_whole(dut.fill_record.pte, dut.fill_record.size))
+        self.assume(m, is_whole(dut.fill_record.pte, dut.fill_record.size))
         self.assume(m, Cat(leaf.size == size for size in dut._sizes).any())
         asked = Signal()
         with m.If(dut.lookup):
@@ -46,11 +43,7 @@ class NoStaleEntry(Spec):
         answered = asked & dut.hit & leaf.is_it(dut.pte) & (dut.size == leaf.size)
         self.promise(m, "only_what_was_filled", ~answered | leaf.filled)
         self.promise(m, "valid_with_hit", dut.pte.v == dut.hit)
-
-    @staticmethod
-    def _is_whole(pte, size):  # type: ignore[no-untyped-def]
-        aligned = Cat((size == member) & ~pte.ppn[: member.mask_bits].any() for member in PageSize if member is not PageSize.KIB_64).any()
-        return (~pte.n & aligned) | (pte.n & (size == PageSize.KIB_64) & (pte.ppn[:4] == NAPOT_64K))
+        L2Lemmas(self, m, inside, leaf, asked).say()
 
 
 def with_sets(config: EngineConfig, sets: int) -> EngineConfig:

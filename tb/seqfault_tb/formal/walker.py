@@ -121,9 +121,9 @@ class EndsInTime(WalkEnvironment):
 class AnswersTwice(Walker):
     """A response that is taken at once is queued too."""
 
-    def _respond(self, m, ending, slot, client, result, stale):  # type: ignore[no-untyped-def]
-        super()._respond(m, ending, slot, client, result, stale)
-        m.d.comb += m.submodules.done_0.w_en.eq(ending & (client == 0))
+    def _respond(self, m, end, stale):  # type: ignore[no-untyped-def]
+        super()._respond(m, end, stale)
+        m.d.comb += m.submodules.done_0.w_en.eq(end.valid & (end.client == 0))
 
 
 class LosesRead(Walker):
