@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from amaranth.back import rtlil
@@ -86,12 +87,15 @@ def prove(
     checks = {(proof.name, what): check for proof in proofs for what, check in _checks(proof, solver, planted)}
     verdicts: dict[tuple[str, str], Verdict] = {}
     progress(0, len(checks))
+    stop = Event()
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for key, verdict in zip(checks, pool.map(lambda check: check.run(timeout=timeout, fresh=fresh), checks.values()), strict=True):
+            running = pool.map(lambda check: check.run(timeout=timeout, fresh=fresh, stop=stop), checks.values())
+            for key, verdict in zip(checks, running, strict=True):
                 verdicts[key] = verdict
                 progress(len(verdicts), len(checks))
         finally:
+            stop.set()
             pool.shutdown(cancel_futures=True)
     results = []
     for proof in proofs:

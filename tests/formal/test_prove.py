@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def test_what_takes_too_long_is_not_closed_and_is_tried_again(cache: Path) -> No
     (result,) = prove([GOOD], solver="bitwuzla", timeout=0.01, planted=False)
     assert (result.result, result.holds) == ("not closed", False)
     assert not list((cache / "proofs").glob("*.json"))
+
+
+def test_interrupting_stops_the_tools(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    slow = replace(GOOD, name="slow", depth=100_000)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        prove([GOOD, slow], solver="bitwuzla", timeout=300, planted=False, jobs=3, progress=interrupt)
+    assert time.monotonic() - began < 60
+    assert not list((cache / "proofs").glob(".check-*"))
 
 
 def test_an_induction_that_fails_is_not_closed(cache: Path) -> None:
