@@ -132,7 +132,8 @@ _ALL = (
     ),
     Proof(
         name="mmu-fresh-leaf", spec=mmu.FreshLeaf, block=Mmu, parameters=(MMU,),
-        planted=(mmu.FillsStale, mmu.JoinsOldWalk, mmu.FillsLate, mmu.KeepsEntry), depth=12, induction=0, quick=False,
+        planted=(mmu.FillsStale, mmu.JoinsOldWalk, mmu.FillsLate, mmu.KeepsEntry, mmu.TakesStoresForLoads, mmu.TakesNeighbour),
+        depth=12, induction=0, quick=False,
     ),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from seqfault_rtl.paging import LEVEL_BITS, PPN_BITS, Access, PagingMode, Pte, l
 from .memory import WalkMemory
 from .spec import Spec, any_const, drive, is_range, opened, unplug
 
-__all__ = ["FillsLate", "FillsStale", "FreshLeaf", "JoinsOldWalk", "KeepsEntry"]
+__all__ = ["FillsLate", "FillsStale", "FreshLeaf", "JoinsOldWalk", "KeepsEntry", "TakesNeighbour", "TakesStoresForLoads"]
 
 LATENCY, STALL = 4, 0
 """Cycles: memory accepts every read at once and answers in the next cycle, to reach far with few cycles."""
@@ -139,4 +139,22 @@ class KeepsEntry(Mmu):
     def elaborate(self, platform):  # type: ignore[no-untyped-def]
         m = super().elaborate(platform)
         unplug(opened(opened(self.translator).block("port_0")).block("tlb"), "invalidate")
+        return m
+
+
+class TakesStoresForLoads(Mmu):
+    """Requests of port 0 are looked at as loads."""
+
+    def elaborate(self, platform):  # type: ignore[no-untyped-def]
+        m = super().elaborate(platform)
+        m.d.comb += self.translator.requests[0].payload.access.eq(Access.LOAD)
+        return m
+
+
+class TakesNeighbour(Mmu):
+    """Requests of port 0 for odd pages are answered with the page below."""
+
+    def elaborate(self, platform):  # type: ignore[no-untyped-def]
+        m = super().elaborate(platform)
+        m.d.comb += self.translator.requests[0].payload.va[12].eq(0)
         return m
