@@ -19,6 +19,8 @@ ENTRIES = int(os.environ.get("TLB_ENTRIES", "16"))
 SPACES = int(os.environ.get("TLB_SPACES", "64"))
 LEVELS = int(os.environ.get("TLB_LEVELS", "5"))
 SIZES = possible_sizes(LEVELS, sv32=os.environ.get("TLB_SV32", "1") == "1")
+BUG = int(os.environ.get("TLB_BUG", "0"))
+"""Which planted bug is switched on, where the design has some."""
 VPN_BITS = 9 * LEVELS
 SETTLE_NS = 1
 VALID_LEAF = 0x1
@@ -41,6 +43,8 @@ class Bench:
     async def start(self) -> None:
         dut = self.dut
         Clock(dut.clk, 10, unit="ns").start()
+        if hasattr(dut, "bug"):
+            dut.bug.value = BUG
         for strobe in (dut.lookup, dut.fill, dut.invalidate):
             strobe.value = 0
         dut.rst.value = 1
