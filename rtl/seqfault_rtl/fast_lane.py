@@ -21,7 +21,6 @@ class FastLane(wiring.Component):
     Members
     -------
     fast, slow, urgent : what is merged. `urgent` has every cycle in which it waits.
-    fast_turn : the cycle belongs to `fast`.
     output : `item`, and `source`: 0 for `fast`, 1 for `slow`, 2 for `urgent`. Whether it is ready may depend on the input chosen for the
         cycle; it must become so again and again for `fast`, or for `slow`, while that one waits.
     """
@@ -31,17 +30,17 @@ class FastLane(wiring.Component):
         merged = data.StructLayout({"item": shape, "source": 2})
         inputs = ("fast", "slow", "urgent") if has_urgent else ("fast", "slow")
         members = {name: In(stream.Signature(shape)) for name in inputs}
-        super().__init__(members | {"fast_turn": Out(1), "output": Out(stream.Signature(merged))})
+        super().__init__(members | {"output": Out(stream.Signature(merged))})
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
         m = Module()
-        output, slow_turn, is_urgent = self.output, Signal(), Signal()
+        output, slow_turn, is_urgent, fast_turn = self.output, Signal(), Signal(), Signal()
         if self._has_urgent:
             m.d.comb += is_urgent.eq(self.urgent.valid)
         with m.If(~is_urgent):
             m.d.sync += slow_turn.eq(self._next_turn(slow_turn))
-        m.d.comb += self.fast_turn.eq(~is_urgent & ~slow_turn)
-        with m.If(self.fast_turn):
+        m.d.comb += fast_turn.eq(~is_urgent & ~slow_turn)
+        with m.If(fast_turn):
             m.d.comb += [output.payload.item.eq(self.fast.payload), output.valid.eq(self.fast.valid), self.fast.ready.eq(output.ready)]
         with m.Else():
             m.d.comb += [output.payload.item.eq(self.slow.payload), output.valid.eq(1), output.payload.source.eq(Mux(is_urgent, 2, 1))]

@@ -48,9 +48,9 @@ class MissEnd(wiring.Component):
 
     Members
     -------
-    ends : what has ended. `ready` comes from registers.
+    ends : what has ended, one in two cycles at the most: whether what is held is the last of its chain is known too late to take more.
     current, asked, following, is_last, leave : the table, see `MissTable`; `leave_walk` with the last of a chain.
-    answers, faults, updates : what becomes of the request. Sure to be taken in this cycle if `sure`.
+    answers, faults, updates : what becomes of the request.
     fill, fill_port, fill_record, from_l2 : strobe with an OK answer: the leaf, unless stale: for the port's TLB, and for the L2 TLB if it is
         not from there.
     invalidate : strobe: what is held here becomes stale.
@@ -71,7 +71,6 @@ class MissEnd(wiring.Component):
                 "answers": Out(stream.Signature(FaultAnswer)),
                 "faults": Out(stream.Signature(FaultRequest)),
                 "updates": Out(stream.Signature(AdRequest)),
-                "sure": In(1),
                 "fill": Out(1),
                 "fill_port": Out(8),
                 "fill_record": Out(FillRecord),
@@ -86,16 +85,14 @@ class MissEnd(wiring.Component):
         last = ~held.chained | self.is_last
         m.d.comb += [
             self.current.eq(held.miss),
-            self.ends.ready.eq(~valid | (self.sure & last)),
+            self.ends.ready.eq(~valid),
             self.leave.eq(valid & taken),
             self.leave_walk.eq(valid & taken & held.chained & self.is_last),
         ]
         with m.If(valid & taken):
             m.d.sync += [held.miss.eq(self.following), valid.eq(~last)]
         with m.If(self.ends.ready):
-            m.d.sync += valid.eq(self.ends.valid)
-            with m.If(self.ends.valid):
-                m.d.sync += held.eq(self.ends.payload)
+            m.d.sync += [valid.eq(self.ends.valid), held.eq(self.ends.payload)]
         with m.If(self.invalidate):  # what is taken in this cycle too: the L2 TLB may have given it just before
             m.d.sync += held.end.walk.stale.eq(1)
         self._send(m, held.end, valid, taken)

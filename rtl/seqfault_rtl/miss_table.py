@@ -34,7 +34,7 @@ class MissTable(wiring.Component):
 
     Members
     -------
-    request : the next miss. found : an open walk is for its page. has_walk : there is a number for another walk, `walk`.
+    request, valid : the next miss; it may enter. found : an open walk is for its page. has_walk : there is a number for another walk, `walk`.
     enter : strobe: it enters as number `miss`; with `start` it begins `walk`, with `join` it waits for the walk found, else it is alone.
     invalidate : strobe: closes all walks, one that starts in this cycle too.
     ended, head : number of a walk, and the miss that began it. close : strobe: it has ended. Misses that join in this cycle still count.
@@ -49,6 +49,7 @@ class MissTable(wiring.Component):
         super().__init__(
             {
                 "request": In(PortRequest),
+                "valid": In(1),
                 "found": Out(1),
                 "has_walk": Out(1),
                 "walk": Out(self._walk),
@@ -74,11 +75,12 @@ class MissTable(wiring.Component):
         m = Module()
         self._numbers(m, "misses", self._misses, self.miss, self.enter, self.leave, self.current)
         walks = self._numbers(m, "walks", self._walks, self.walk, self.enter & self.start, self.leave_walk, self.current_walk)
-        asked = self._column(m, "asked", PortRequest, self.request, self.enter, self.miss, self.current)
+        # rows of free numbers are written in any case: whether the miss enters is known late in the cycle
+        asked = self._column(m, "asked", PortRequest, self.request, self.valid, self.miss, self.current)
         m.d.comb += [self.has_walk.eq(~walks.all()), self.asked.eq(asked)]
         joined = self._find(m)
         begins, joins = self.enter & self.start, self.enter & self.join
-        m.d.comb += self.head.eq(self._column(m, "heads", self._miss, self.miss, begins, self.walk, self.ended))
+        m.d.comb += self.head.eq(self._column(m, "heads", self._miss, self.miss, self.has_walk, self.walk, self.ended))
         m.submodules.tails = tails = Memory(shape=self._miss, depth=self._walks, init=[])
         write, of_joined, of_current = tails.write_port(), tails.read_port(domain="comb"), tails.read_port(domain="comb")
         m.d.comb += [
@@ -121,8 +123,10 @@ class MissTable(wiring.Component):
         for index in range(self._walks):
             space, page = Signal(config.space_bits, name=f"space_{index}"), Signal(config.vpn_bits, name=f"page_{index}")
             m.d.comb += matches[index].eq(is_open[index] & (Cat(space, page) == Cat(request.space[: config.space_bits], vpn)))
-            with m.If(self.enter & self.start & (self.walk == index)):
-                m.d.sync += [space.eq(request.space), page.eq(vpn), is_open[index].eq(1)]
+            with m.If(self.has_walk & (self.walk == index)):
+                m.d.sync += [space.eq(request.space), page.eq(vpn)]
+                with m.If(self.enter & self.start):
+                    m.d.sync += is_open[index].eq(1)
             with m.If(self.close & (self.ended == index)):
                 m.d.sync += is_open[index].eq(0)
         with m.If(self.invalidate):

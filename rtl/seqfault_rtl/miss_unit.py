@@ -101,6 +101,7 @@ class MissUnit(wiring.Component):
             sort.found.eq(table.found),
             table.request.request.eq(request),
             table.request.port.eq(port),
+            table.valid.eq(sort.miss.valid),
             table.enter.eq(sort.miss.valid & sort.miss.ready),
             table.start.eq(sort.walk),
             table.join.eq(sort.join),
@@ -188,7 +189,6 @@ class MissUnit(wiring.Component):
             answers.slow.valid.eq(others.output.valid),
             answers.slow.payload.eq(others.output.payload.item),
             others.output.ready.eq(answers.slow.ready),
-            end.sure.eq(answers.fast_turn & faulted.fast_turn),
             self.fill.eq(end.fill),
             self.fill_port.eq(end.fill_port),
             self.fill_record.eq(end.fill_record),
@@ -222,7 +222,6 @@ class MissUnit(wiring.Component):
         m.d.comb += [
             update.invalidate.eq(self.invalidate),
             self.updating.eq(~update.requests.ready),
-            end.sure.eq(m.submodules.answers.fast_turn & m.submodules.faulted.fast_turn & update.requests.ready),
         ]
         with m.If(update.fill):
             m.d.comb += [remembered.eq(1), self.fill.eq(1), self.fill_port.eq(update.fill_port), self.fill_record.eq(update.fill_record)]

@@ -8,6 +8,8 @@ A walk has a slot, and at most one read in flight, tagged with the slot:
                                      +<--------- next level ------------+
 """
 
+from dataclasses import dataclass
+
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -17,7 +19,7 @@ from amaranth.utils import ceil_log2
 
 from .config import PADDR_BITS, EngineConfig
 from .messages import InvalidateRecord, MemoryReadSignature, SpaceEntry, WalkOutcome, WalkRequest, WalkResponse
-from .paging import SV32_LEVEL_BITS, VPN_BITS, level_index
+from .paging import SV32_LEVEL_BITS, level_index
 from .round_robin import RoundRobin
 from .walk_entry import PagingFeatures, WalkEntry
 from .walk_stale import WalkStale
@@ -27,6 +29,20 @@ __all__ = ["Walker"]
 
 PTE_ADDRESS_ZEROS = 3
 """Low address bits of an 8-byte word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Signals of the walk that ends in a cycle. `by_memory`: memory has ended one of client 0, which does not wait for anything later:
+    `result`, of `slot_of_memory`. `kept`: what is to be kept of whatever walk it is."""
+
+    valid: Value
+    slot: Value
+    client: Value
+    kept: Signal
+    by_memory: Value
+    slot_of_memory: Value
+    result: Signal
 
 
 class Walker(wiring.Component):
@@ -81,18 +97,19 @@ class Walker(wiring.Component):
         slot = answer.payload.tag[: self._slot_bits]
         free, has_free = self._free_slot(m, begin.for_update)
         start, may_issue, ended = Signal(), Signal(), Signal()
+        self._bare, self._bare_slot, self._bare_tag = Signal(), Signal(self._slot_bits), Signal.like(first.request.tag)
         m.d.comb += [
             self.space.eq(begin.space),
             begin.space_entry.eq(self.space_entry),
             answer.ready.eq(1),
             ended.eq(answer.valid & ~entry.go_on),
-            # a walk that ends at once uses the ways of a response: it waits for a cycle without one
-            begin.starts.ready.eq(has_free & may_issue & ~(first.bare & answer.valid)),
+            begin.starts.ready.eq(has_free & may_issue & ~self._bare),
             start.eq(begin.starts.valid & begin.starts.ready),
         ]
-        vpn = self._slot_memory(m, "vpns", VPN_BITS, start, free, first.request.vpn, slot)
-        tag = self._slot_memory(m, "tags", len(first.request.tag), start, free, first.request.tag, slot)
-        features = self._slot_memory(m, "features", PagingFeatures, start, free, first.features, slot)
+        # the rows of the free slot are written in any case: whether a walk starts there is known late in the cycle
+        vpn = self._slot_memory(m, "vpns", self._config.vpn_bits, has_free, free, first.request.vpn, slot)
+        tag = self._slot_memory(m, "tags", len(first.request.tag), has_free, free, first.request.tag, slot)
+        features = self._slot_memory(m, "features", PagingFeatures, has_free, free, first.features, slot)
         upper = Signal()
         m.d.comb += [
             upper.eq(features.sv32 & Mux(levels[slot] == 0, vpn[0], vpn[SV32_LEVEL_BITS])),
@@ -102,8 +119,8 @@ class Walker(wiring.Component):
             entry.features.eq(features),
             entry.upper.eq(upper),
         ]
-        stale = self._watch(m, begin, start, free, levels)
-        space = self._slot_memory(m, "spaces", self._config.space_bits, start, free, first.request.space, slot)
+        stale = self._watch(m, begin, has_free, free, levels)
+        space = self._slot_memory(m, "spaces", self._config.space_bits, has_free, free, first.request.space, slot)
         m.d.comb += [
             begin.invalidate.eq(self.invalidate),
             begin.record.eq(self.record),
@@ -122,8 +139,10 @@ class Walker(wiring.Component):
         address = self._slot_memory(m, "addresses", PADDR_BITS, read.valid, read.payload.tag[: self._slot_bits], read.payload.addr, slot)
         with m.If(answer.valid & entry.go_on):
             m.d.sync += levels[slot].eq(below)
+        with m.If(has_free):
+            m.d.sync += [levels[free].eq(first.level), clients[free].eq(first.client)]
         with m.If(start):
-            m.d.sync += [levels[free].eq(first.level), clients[free].eq(first.client), self.active.bit_select(free, 1).eq(1)]
+            m.d.sync += self.active.bit_select(free, 1).eq(1)
 
         result = Signal(WalkResponse)
         m.d.comb += [
@@ -136,11 +155,34 @@ class Walker(wiring.Component):
             result.pte.eq(entry.pte),
             result.pte_addr.eq(address | (upper << PTE_ADDRESS_ZEROS - 1)),
         ]
-        with m.If(~answer.valid):  # no read: the end of a walk in a space without a table
-            m.d.comb += [result.eq(0), result.tag.eq(first.request.tag), result.outcome.eq(WalkOutcome.NO_SPACE)]
-        ending, client = ended | (start & first.bare), Mux(ended, clients[slot], first.client)
-        self._respond(m, ending, Mux(ended, slot, free), client, result, stale)
+        self._respond(m, self._end(m, ended, slot, clients[slot], result, clients), stale)
+        self._hold_bare(m, start & first.bare, may_issue, free, first, ended)
         return m
+
+    def _hold_bare(self, m: Module, start: Value, may_start: Value, slot: Value, first: Start, ended: Value) -> None:
+        """A walk in a space without a table ends in a later cycle, the first in which memory ends none. Meanwhile no other starts."""
+        with m.If(may_start & ~self._bare):
+            m.d.sync += [self._bare_slot.eq(slot), self._bare_tag.eq(first.request.tag)]
+        with m.If(start):
+            m.d.sync += self._bare.eq(1)
+        with m.Elif(~ended):
+            m.d.sync += self._bare.eq(0)
+
+    def _end(self, m: Module, ended: Signal, slot: Value, client: Value, result: Signal, clients: Array) -> _End:
+        """The walk that ends in this cycle: by the answer of memory, or as its space has no table."""
+        kept, last = Signal(WalkResponse), Signal(self._slot_bits)
+        m.d.comb += [kept.eq(result), last.eq(slot)]
+        with m.If(~ended):
+            m.d.comb += [kept.eq(0), kept.tag.eq(self._bare_tag), kept.outcome.eq(WalkOutcome.NO_SPACE), last.eq(self._bare_slot)]
+        return _End(
+            valid=ended | self._bare,
+            slot=last,
+            client=clients[last],
+            kept=kept,
+            by_memory=ended & (client == 0),
+            slot_of_memory=slot,
+            result=result,
+        )
 
     def _free_slot(self, m: Module, for_update: Value) -> tuple[Signal, Value]:
         """A slot for the next walk, and whether there is one."""
@@ -180,14 +222,16 @@ class Walker(wiring.Component):
         with m.If(use_held & read.ready):
             m.d.sync += waiting.eq(0)
         with m.If(start):
-            m.d.sync += [waiting.eq(1), held.eq(first)]
+            m.d.sync += waiting.eq(1)
+        with m.If(may_issue):
+            m.d.sync += held.eq(first)
 
-    def _watch(self, m: Module, begin: WalkStart, start: Value, slot: Value, levels: Array) -> Signal:
+    def _watch(self, m: Module, begin: WalkStart, may_start: Value, slot: Value, levels: Array) -> Signal:
         """Stale marks by slot."""
         m.submodules.stale = watch = WalkStale(self._config)
         first: Start = begin.starts.payload
         m.d.comb += [
-            watch.start.eq(start),
+            watch.start.eq(may_start),
             watch.slot.eq(slot),
             watch.space.eq(first.request.space),
             watch.vpn.eq(first.request.vpn),
@@ -199,11 +243,11 @@ class Walker(wiring.Component):
         ]
         return watch.stale
 
-    def _respond(self, m: Module, ending: Value, slot: Value, client: Value, result: Signal, stale: Signal) -> None:
-        """A walk that ends is offered at once to client 0 if nothing older waits for it. The others, and what is not taken, wait in a queue
-        per client, whose head is read into a register; a slot is kept until its response is taken: its stale mark goes on collecting."""
+    def _respond(self, m: Module, end: "_End", stale: Signal) -> None:
+        """A walk that memory ends is offered at once to client 0 if nothing older waits for it. The others, and what is not taken, wait in a
+        queue per client, whose head is read into a register; a slot is kept until its response is taken: its stale mark goes on collecting."""
         finished = Signal(self._slot_bits)  # the slot whose end is being read
-        kept = self._slot_memory(m, "ends", WalkResponse, ending, slot, result, finished)
+        kept = self._slot_memory(m, "ends", WalkResponse, end.valid, end.slot, end.kept, finished)
         m.submodules.turn = turn = RoundRobin(self._clients)
         m.d.comb += turn.taken.eq(1)
         for index, response in enumerate(self.responses):
@@ -211,15 +255,15 @@ class Walker(wiring.Component):
             waiting = Signal(name=f"waiting_{index}")
             held, held_slot = Signal(WalkResponse, name=f"held_{index}"), Signal(self._slot_bits, name=f"slot_{index}")
             direct = Signal(name=f"direct_{index}")
-            m.d.comb += direct.eq(ending & (client == index) & ~waiting & ~queue.r_rdy if index == 0 else 0)
-            offered, has_marks = Mux(direct, slot, held_slot), ~direct | self.memory.response.valid  # those of a walk without a read are old
+            m.d.comb += direct.eq(end.by_memory & ~waiting & ~queue.r_rdy if index == 0 else 0)
+            offered = Mux(waiting, held_slot, end.slot_of_memory) if index == 0 else held_slot
             m.d.comb += [
                 response.valid.eq(waiting | direct),
-                response.payload.eq(Mux(direct, result, held)),
-                response.payload.stale.eq((stale.bit_select(offered, 1) & has_marks) | self.invalidate),
-                queue.w_en.eq(ending & (client == index) & ~(direct & response.ready)),
-                queue.w_data.eq(slot),
-                turn.requests[index].eq(queue.r_rdy & (~waiting | response.ready)),
+                response.payload.eq(Mux(waiting, held, end.result) if index == 0 else held),
+                response.payload.stale.eq(stale.bit_select(offered, 1) | self.invalidate),
+                queue.w_en.eq(end.valid & (end.client == index) & ~(direct & response.ready)),
+                queue.w_data.eq(end.slot),
+                turn.requests[index].eq(queue.r_rdy & ~waiting),
                 queue.r_en.eq(turn.valid & (turn.grant == index)),
             ]
             with m.If(response.valid & response.ready):

@@ -47,7 +47,6 @@ def step(bench: StateBench, waiting: dict[str, bool], sent: dict[str, int], read
     assert accepted == [name], f"{accepted} accepted, but the item is from {name}"
     assert name == "urgent" or not waiting["urgent"], f"{name} goes before urgent"
     assert (item["vpn"], item["tag"]) == (sent[name], INPUTS.index(name)), f"{item} instead of item {sent[name]} of {name}"
-    assert bench.read("fast_turn") == (name == "fast")
     sent[name], waiting[name] = sent[name] + 1, False
     return name
 

@@ -32,7 +32,7 @@ def choose(bench: StateBench, model: Model) -> tuple[dict, tuple[int, int], dict
     rng = bench.rng
     page = (rng.randrange(3), rng.choice((0, 1, 1 << 44, (1 << 45) - 1)))
     request = {"va": page[1] << 12 | rng.getrandbits(12), "space": page[0], "tag": rng.randrange(512)}
-    bench.drive(request=pack(PortRequest, {"request": request, "port": rng.randrange(2)}))
+    bench.drive(request=pack(PortRequest, {"request": request, "port": rng.randrange(2)}), valid=len(model.misses) < MISSES)
     strobes = dict.fromkeys(STROBES, 0)
     strobes["invalidate"] = int(rng.random() < 0.05)
     under_way = [number for number, walk in model.walks.items() if not walk["ended"]]
