@@ -11,7 +11,7 @@ from amaranth.utils import exact_log2
 
 from .config import EngineConfig
 from .messages import InvalidateRecord
-from .paging import LEVEL_BITS, PPN_BITS, VPN_BITS
+from .paging import LEVEL_BITS, MAX_LEVELS, PPN_BITS, VPN_BITS
 
 __all__ = ["PageWalkCache"]
 
@@ -27,7 +27,7 @@ class PageWalkCache(wiring.Component):
     -------
     space, vpn, levels : combinational query; `levels` of the space's mode.
     hit, level, table : the cached pointer that leads deepest: the walk can read level `level` first, in the table at PPN `table`. Without a
-        hit they are anything.
+        hit they are anything. tables : the table of each level that `table` is chosen from.
     fill, fill_space, fill_vpn, fill_level, fill_table : strobe: an entry of `fill_level` on the way to `fill_vpn` points to this table. Seen
         from the next cycle on; dropped with an invalidation (any) in the same cycle.
     invalidate, record : strobe: from the next cycle on nothing comes from a pointer on the way to a page that it covers, global or not.
@@ -40,6 +40,7 @@ class PageWalkCache(wiring.Component):
     hit: Out(1)
     level: Out(3)
     table: Out(PPN_BITS)
+    tables: Out(PPN_BITS).array(MAX_LEVELS - 1)
     fill: In(1)
     fill_space: In(16)
     fill_vpn: In(VPN_BITS)
@@ -59,6 +60,7 @@ class PageWalkCache(wiring.Component):
             return m
         for level in reversed(range(1, self._config.levels)):
             found, table = self._level(m, level)
+            m.d.comb += self.tables[level - 1].eq(table)
             with m.If(found & (self.levels > level)):
                 m.d.comb += [self.hit.eq(1), self.level.eq(level - 1), self.table.eq(table)]
         return m

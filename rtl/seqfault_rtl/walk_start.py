@@ -1,6 +1,6 @@
 """Where a walk starts: its client, its space, and the deepest table that the walk cache knows."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from .config import EngineConfig
 from .fast_lane import FastLane
 from .messages import InvalidateRecord, SpaceEntry, WalkRequest
 from .page_walk_cache import PageWalkCache
-from .paging import PPN_BITS, VPN_BITS, PagingMode, is_canonical
+from .paging import MAX_LEVELS, PPN_BITS, VPN_BITS, PagingMode, is_canonical
 from .stream_merge import StreamMerge
 from .walk_entry import PagingFeatures
 
@@ -24,7 +24,7 @@ def client_count(config: EngineConfig) -> int:
 
 
 class Start(data.Struct):
-    """A walk that may start, with the table to read first and the level of its entries.
+    """A walk that may start, and the level of the entry to read first: in the walk cache's table of that level if it has one (`cached`).
 
     `bare`: there is no table. `foreign`: the page is not canonical in the space's mode, so the mode changed behind a client that had checked.
     """
@@ -35,7 +35,13 @@ class Start(data.Struct):
     bare: 1
     foreign: 1
     level: 3
-    table: PPN_BITS
+    cached: 1
+    root: PPN_BITS
+    tables: data.ArrayLayout(PPN_BITS, MAX_LEVELS - 1)
+
+    def table(self) -> Value:
+        """The table to read first. It is chosen when the read is issued: which one it is is known late in the cycle of the start."""
+        return Mux(self.cached, self.tables[self.level[:2]], self.root)
 
 
 class WalkStart(wiring.Component):
@@ -129,5 +135,7 @@ class WalkStart(wiring.Component):
             cache.fill_level.eq(self.learn_level),
             cache.fill_table.eq(self.learn_table),
             start.level.eq(Mux(cache.hit, cache.level, levels - 1)),
-            start.table.eq(Mux(cache.hit, cache.table, entry.root)),
+            start.cached.eq(cache.hit),
+            start.root.eq(entry.root),
+            *(kept.eq(table) for kept, table in zip(start.tables, cache.tables, strict=True)),
         ]

@@ -11,7 +11,7 @@ A walk has a slot, and at most one read in flight, tagged with the slot:
 from dataclasses import dataclass
 
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -132,9 +132,8 @@ class Walker(wiring.Component):
         ]
 
         below = (levels[slot] - 1)[:3]
-        issue = Cat(_entry_address(first.table, first.request.vpn, first.level, first.features.sv32), free)
         following = Cat(_entry_address(entry.pte.ppn, vpn, below, features.sv32), slot)
-        self._queue_reads(m, start & ~first.bare, issue, may_issue, answer.valid & entry.go_on, following)
+        self._queue_reads(m, start & ~first.bare, Cat(first, free), may_issue, answer.valid & entry.go_on, following)
         read = self.memory.request
         address = self._slot_memory(m, "addresses", PADDR_BITS, read.valid, read.payload.tag[: self._slot_bits], read.payload.addr, slot)
         with m.If(answer.valid & entry.go_on):
@@ -207,7 +206,9 @@ class Walker(wiring.Component):
     def _queue_reads(self, m: Module, start: Value, first: Value, may_issue: Signal, go_on: Value, following: Value) -> None:
         """Reads to be issued: those of walks under way (one per walk, so there is always room) before the first one of the next walk."""
         m.submodules.reads = reads = SyncFIFO(width=len(following), depth=self._config.walk_slots)
-        waiting, held, offered = Signal(), Signal(len(first)), Signal()
+        waiting, held, offered = Signal(), Signal(data.StructLayout({"walk": Start, "slot": self._slot_bits})), Signal()
+        walk = held.walk
+        first_read = Cat(_entry_address(walk.table(), walk.request.vpn, walk.level, walk.features.sv32), held.slot)
         read, use_held = self.memory.request, Signal()
         m.d.comb += [
             reads.w_en.eq(go_on),
@@ -216,7 +217,7 @@ class Walker(wiring.Component):
             reads.r_en.eq(read.ready & ~use_held),
             may_issue.eq(~waiting),
             read.valid.eq(Mux(use_held, waiting, reads.r_rdy)),
-            Cat(read.payload.addr, read.payload.tag).eq(Mux(use_held, held, reads.r_data)),
+            Cat(read.payload.addr, read.payload.tag).eq(Mux(use_held, first_read, reads.r_data)),
         ]
         m.d.sync += offered.eq(use_held & waiting & ~read.ready)  # what has been offered stays
         with m.If(use_held & read.ready):
