@@ -10,7 +10,7 @@ It cannot deadlock: every answer finds room at its port and every fault finds ro
 own walks go on.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -52,6 +52,7 @@ class MissUnit(wiring.Component):
 
     Members
     -------
+    expected : per port, early in the cycle: `misses` may be valid. Turns are taken among these, so that no port waits for another's lookup.
     misses, answers : per port; `answers` must be ready for every miss that the port has outstanding.
     walk_request, walk_response : the walker's clients: 0 for misses, 1 for A/D updates; a response of the first is taken within a bounded
         number of cycles whatever the fault unit does.
@@ -67,6 +68,7 @@ class MissUnit(wiring.Component):
         self._config, self._has_fault_unit = config, has_fault_unit
         super().__init__(
             {
+                "expected": In(config.ports),
                 "misses": In(stream.Signature(Miss)).array(config.ports),
                 "answers": Out(stream.Signature(Answer)).array(config.ports),
                 "walk_request": Out(stream.Signature(WalkRequest)).array(2),
@@ -143,22 +145,22 @@ class MissUnit(wiring.Component):
         """The next miss of the ports, in turn, into the register before `sort`; returns the port that it is from."""
         m.submodules.turn = turn = RoundRobin(self._config.ports)
         miss, held, port = Signal(Miss), sort.miss, Signal(8)
-        valid, kept = Signal(), Signal(Miss)
+        valid, kept, offered = Signal(), Signal(Miss), Signal()
         m.d.comb += [
-            turn.requests.eq(Cat(source.valid for source in self.misses)),
+            turn.requests.eq(self.expected),
             turn.taken.eq(~valid),
             held.valid.eq(valid),
             held.payload.eq(kept),
         ]
         for index, source in enumerate(self.misses):
             with m.If(turn.grant == index):
-                m.d.comb += [source.ready.eq(~valid), miss.eq(source.payload)]
+                m.d.comb += [source.ready.eq(~valid), miss.eq(source.payload), offered.eq(source.valid)]
         with m.If(~valid):
-            m.d.sync += [valid.eq(turn.valid), kept.eq(miss), port.eq(turn.grant)]
+            m.d.sync += [valid.eq(offered), kept.eq(miss), port.eq(turn.grant)]
         with m.Elif(held.ready):
             m.d.sync += valid.eq(0)
         if self._config.l2_sets:
-            self._look_up(m, sort, turn.valid & ~valid, miss)
+            self._look_up(m, sort, offered & ~valid, miss)
         return port
 
     def _look_up(self, m: Module, sort: MissSort, lookup: Signal, miss: Miss) -> None:

@@ -49,7 +49,7 @@ class PortLookup(wiring.Component):
     requests, answers : the requester. `requests.ready` comes from registers.
     withdraw : strobe: from the next cycle on no request taken before this cycle is answered. Misses taken after it wait until all those
         outstanding have come back.
-    misses : to the miss unit.
+    misses : to the miss unit. may_miss : early in the cycle, that there may be one.
     miss_answers : one for every miss taken, in a later cycle; ready always.
     fill, fill_record, invalidate, record : strobes, as in `Tlb`.
     """
@@ -58,6 +58,7 @@ class PortLookup(wiring.Component):
     answers: Out(stream.Signature(Answer))
     withdraw: In(1)
     misses: Out(stream.Signature(Miss))
+    may_miss: Out(1)
     miss_answers: In(stream.Signature(Answer))
     fill: In(1)
     fill_record: In(FillRecord)
@@ -81,7 +82,7 @@ class PortLookup(wiring.Component):
         m.d.sync += [waiting.eq(taken), request.eq(self.requests.payload)]
         self._look_up(m, tlb, taken)
         self._decide(m, tlb, request, waiting, hits, refused)
-        self._pass_misses(m, refused, returned, self._merge_answers(m, hits, returned))
+        self._pass_misses(m, refused, waiting, returned, self._merge_answers(m, hits, returned))
         return m
 
     def _look_up(self, m: Module, tlb: Tlb, taken: Value) -> None:
@@ -132,7 +133,7 @@ class PortLookup(wiring.Component):
         m.d.sync += turn_of_hits.eq(chosen == self.answers.ready)
         return returned.output.valid & returned.output.ready
 
-    def _pass_misses(self, m: Module, refused: BypassQueue, returned: BypassQueue, answered: Value) -> None:
+    def _pass_misses(self, m: Module, refused: BypassQueue, waiting: Value, returned: BypassQueue, answered: Value) -> None:
         """Misses go on while there is a place for their answers, and while none is outstanding that was withdrawn."""
         depth = self._config.port_misses
         outstanding, places, draining, passed = Signal(range(depth + 1)), Signal(range(depth + 1)), Signal(), Signal()
@@ -141,6 +142,7 @@ class PortLookup(wiring.Component):
             dropped.eq(draining & outstanding.any()),
             passed.eq((places != depth) & ~dropped),
             self.misses.valid.eq(refused.output.valid & passed),
+            self.may_miss.eq((refused.level.any() | waiting) & passed),
             self.misses.payload.request.eq(refused.output.payload.request),
             refused.output.ready.eq(self.misses.ready & passed),
             self.miss_answers.ready.eq(1),

