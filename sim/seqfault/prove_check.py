@@ -43,8 +43,6 @@ write_smt2 -wires design.smt2
 """
 PAUSE = 0.2
 """Seconds between looks at whether to stop."""
-RUN_TOOL = "import sys; from importlib.metadata import entry_points as e; n = sys.argv[0] = sys.argv.pop(1); sys.exit(e(name=n)[n].load()())"
-"""Runs a console script of this environment, which need not be in PATH."""
 
 
 class Mode(StrEnum):
@@ -177,7 +175,7 @@ def _run(command: Sequence[str], work: Path, end: float, stop: Event) -> tuple[i
     places = [str(work), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     with (work / "tool.log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", RUN_TOOL, *command], cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "seqfault.prove_tool", *command], cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             start_new_session=True, env={**os.environ, "PATH": os.pathsep.join(places)},
         )  # fmt: skip
         try:

@@ -1,7 +1,10 @@
 """How `seqfault prove` reports: failures, missed bugs, time limits, contradictory assumptions, missing tools."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +78,37 @@ def test_interrupting_stops_the_tools(monkeypatch: pytest.MonkeyPatch, cache: Pa
         prove([GOOD, slow], solver="bitwuzla", timeout=300, planted=False, jobs=3, progress=interrupt)
     assert time.monotonic() - began < 60
     assert not list((cache / "proofs").glob(".check-*"))
+
+
+TOOL = """import os, time, types
+from seqfault import prove_tool
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(100)
+prove_tool.entry_points = lambda **_: [types.SimpleNamespace(load=lambda: work)]
+prove_tool.sys.argv = ["", "work"]
+prove_tool.main()
+"""
+STARTER = """import subprocess, sys
+tool = subprocess.Popen([sys.executable, "-c", sys.argv[1]], start_new_session=True, stdout=subprocess.PIPE, text=True)
+print(tool.stdout.readline())
+"""
+
+
+def test_a_tool_ends_with_who_started_it() -> None:
+    done = subprocess.run([sys.executable, "-c", STARTER, TOOL], check=True, capture_output=True, text=True, timeout=60)
+    tool, end = int(done.stdout), time.monotonic() + 30
+    while _runs(tool) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not _runs(tool)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_an_induction_that_fails_is_not_closed(cache: Path) -> None:

@@ -135,7 +135,7 @@ _ALL = (
     Proof(
         name="mmu-fresh-leaf", spec=mmu.FreshLeaf, block=Mmu, parameters=(MMU,),
         planted=(mmu.FillsStale, mmu.JoinsOldWalk, mmu.FillsLate, mmu.KeepsEntry, mmu.TakesStoresForLoads, mmu.TakesNeighbour),
-        depth=15, induction=0, quick=False,
+        depth=13, induction=0, quick=False,
     ),
 )  # fmt: skip
 
