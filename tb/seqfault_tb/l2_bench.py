@@ -69,9 +69,7 @@ class L2Bench:
             count += 1
         return count
 
-    async def cycle(
-        self, *, lookup: tuple[int, int] | None = None, fill: Leaf | None = None, invalidate: Record | None = None
-    ) -> bool:
+    async def cycle(self, *, lookup: tuple[int, int] | None = None, fill: Leaf | None = None, invalidate: Record | None = None) -> bool:
         """One clock cycle with these strobes; returns whether there is a hit in it, of an earlier lookup."""
         dut = self.dut
         await FallingEdge(dut.clk)

@@ -99,7 +99,10 @@ BUGS = {
             between=lambda s: s.command(Step.INVALIDATE, space=w.SPACE).command(Step.FENCE, data=1),
         ),
     ),
-    "no end": ("agent 62 holds the lock of table", lambda s, w: translated(update(aged(s, w).request(), w, unused(w) | PTE_A | PTE_D)).drop(Step.AD_UPDATE)),
+    "no end": (
+        "agent 62 holds the lock of table",
+        lambda s, w: translated(update(aged(s, w).request(), w, unused(w) | PTE_A | PTE_D)).drop(Step.AD_UPDATE),
+    ),
     "retry without ADUE": (
         "where they are not set by hardware",
         lambda s, w: aged(s, w, 0).request().answer(status=Status.RETRY, how=How.TRANSLATED, reason=Outcome.RACED),
