@@ -65,6 +65,14 @@ class Tables:
                 return other
         return address
 
+    def grow(self, narrow: bool, level: int) -> int:
+        """A new table with new ones below, and leaves at level 0 only; returns its page number."""
+        page = self.new_page(narrow, level)
+        for index in self.indices[narrow]:
+            entry = V | self.grow(narrow, level - 1) << PPN_SHIFT if level else self.random_leaf(narrow, level) & ~N
+            self.entries[self.entry_address(page, index)] = entry
+        return page
+
     def root(self, mode: int) -> int:
         """A table page to start from."""
         return self.rng.choice(self.pages[mode == SV32][LEVELS[mode] - 1])

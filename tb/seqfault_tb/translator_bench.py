@@ -17,31 +17,17 @@ from .axi_memory import ReorderingMemory
 from .fake_fault_unit import FakeFaultUnit
 from .fields import pack, unpack
 from .page_tables import Tables
-from .page_walk import BARE, BUS_ERROR, LEAF, SV32, SV39, SV48, SV57, A, D, G, N, R, Space, V, X, is_canonical, sign_extended
+from .page_walk import LEAF, SV32, SV39, SV48, SV57, A, D, Space, sign_extended
 from .tlb_model import Invalidation
 from .translator_model import OK, Pending, World
-from .walk_memory import UpdateMemory, WalkMemory
+from .walk_memory import AxiTables, UpdateMemory, WalkMemory
 
-__all__ = ["Bench"]
+__all__ = ["FETCH", "LOAD", "STORE", "Bench"]
 
 LOAD, STORE, FETCH = 0, 1, 2
 TRANSLATED = 0
 FLAGS = ("allow_retry", "tried", "nowait", "atomic")
 SETTLE_NS = 1
-
-
-class AxiTables:
-    """Tables as the AXI memory model reads them."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self.failing = self
-
-    def __contains__(self, address: int) -> bool:
-        return self._tables.read(address) is None
-
-    def __getitem__(self, address: int) -> int:
-        return self._tables.read(address) or 0
 
 
 class Bench:
@@ -140,7 +126,7 @@ class Bench:
     def ask_random(self, port: int) -> None:
         """Queue a request for some page; at times in no space, out of range, or not canonical."""
         rng = self.rng
-        space, vpn = self._random_page()
+        space, vpn = self.random_page()
         if rng.random() < 0.03:
             space = rng.choice((2, self.out_of_range, self.out_of_range + 1, 0x8000))
         va = sign_extended(vpn, self.world.space(space).mode, 52) << 12 | rng.getrandbits(12)
@@ -154,12 +140,13 @@ class Bench:
     def heat(self, pages: int) -> None:
         """From now on requests and changes are about so few pages (0: any again)."""
         self.hot = []
-        self.hot = [self._random_page() for _ in range(pages)]
+        self.hot = [self.random_page() for _ in range(pages)]
 
-    def _random_page(self) -> tuple[int, int]:
+    def random_page(self) -> tuple[int, int]:
+        """A space and a page number there."""
         if self.hot:
             return self.rng.choice(self.hot)
-        for _ in range(4):  # rather one that is mapped
+        for _ in range(self.rng.choice((1, 4))):  # rather one that is mapped
             space = self.rng.choice(list(self.world.spaces))
             vpn = self.tables.random_vpn(self.world.space(space).mode)
             if self.world.walk(space, vpn).outcome == LEAF:
@@ -171,55 +158,19 @@ class Bench:
         """An invalidation may be made in the next cycle, and so a change."""
         return not self.busy and self.strike is None and self.table_write is None
 
-    def change_page(self) -> None:
-        """Change where a walk of some page ends, and announce it by an invalidation that covers no more than it must."""
-        rng, (number, vpn) = self.rng, self._random_page()
-        space = self.world.space(number)
-        if space.mode == BARE or not is_canonical(vpn, space.mode, 45):
-            return
-        end = self.world.walk(number, vpn)
-        address = self.tables.holder(end.address)
-        if address not in self.tables.entries:
-            return
-        fresh = rng.choice((self.tables.random_leaf(space.is_narrow, end.level) | A, self.tables.random_leaf(space.is_narrow, end.level), 0, None))
-        everything = Invalidation(space=None, vpn=None)
-        users, both_halves = self.world.users(address), space.is_narrow and (end.outcome == BUS_ERROR or fresh is None)
-        if both_halves or (end.pte & V and not end.pte & (R | X)):  # or a malformed pointer
-            self.strike = everything
-        elif len(users) > 1:
-            alone = {user for user, _, _ in users} == {number} and not end.pte & G
-            self.strike = Invalidation(space=number, vpn=None) if alone else everything
-        else:
-            low = (1 << (end.page_bits if end.outcome == LEAF else space.index_bits * end.level)) - 1
-            whole = 0xF if (fresh or 0) & N or (end.pte & N and end.outcome != LEAF) else 0
-            self.strike = Invalidation(
-                space=None if end.pte & G else number, vpn=vpn ^ (rng.getrandbits(45) & low), mask=whole | rng.choice((0, 1, 7))
-            )
-        self.world.put(address, fresh)
-        self.note_change()
-
     def note_change(self) -> None:
         """Software has changed memory."""
         self.changed, self.last_change = True, self.now
 
-    def change_space(self) -> None:
-        """Give a space another table, or none; another mode only after none. The invalidation follows when it can be seen."""
-        without = [number for number, space in self.world.spaces.items() if not space.levels]
-        number = self.rng.choice(without if without and self.rng.random() < 0.6 else list(self.world.spaces))
-        mode = self.world.space(number).mode
-        mode = self.rng.choice((mode, mode, BARE)) if mode else self.rng.choice(self.modes)
-        self.table_write = (number, self.new_space(number, mode))
-
     def _swapped(self, address: int, old: int, new: int) -> None:
         """A and D are set for a request that wants them, and nothing else changes."""
-        assert new == old | (new & (A | D)), f"update of {old:#x} to {new:#x}"
         dirty = bool(new & ~old & D)
-        asked = [pending for port in self.outstanding for pending in port.values()] + self.withdrawn
-        assert new & A, f"update of {old:#x} to {new:#x}"
+        asked = self._on_their_way()
+        assert new == old | A | (new & D), f"update of {old:#x} to {new:#x}"
         wanted = any(self.world.allows_update(pending, address, dirty=dirty, moved=self.last_change >= pending.issued) for pending in asked)
         assert wanted, f"{old:#x} became {new:#x} at {address:#x}: nobody asked for that"
         self.world.note_update(address, old)
-        self.swaps[dirty] += 1
+        self.swaps = [self.swaps[0] + bool(new & ~old & A), self.swaps[1] + dirty]
         self.changed = True
 
     # --- cycle by cycle ---------------------------------------------------------------------------------------------
@@ -250,7 +201,7 @@ class Bench:
 
     def _note_verdicts(self) -> None:
         if self.changed:
-            for pending in [pending for port in self.outstanding for pending in port.values()] + self.withdrawn:
+            for pending in self._on_their_way():
                 pending.verdicts |= self.world.verdicts(pending)
             self.changed = False
 
@@ -303,9 +254,8 @@ class Bench:
         self.answered[port] += 1
         self.latencies.append(self.now - pending.issued)
         if pending.faulted:
-            got = tuple(answer[name] for name in ("status", "how", "reason", "pa"))
+            got, kind = tuple(answer[name] for name in ("status", "how", "reason", "pa")), f"fault unit {answer['status']}"
             assert got == pending.promised, f"{got} for {pending}"
-            kind = f"fault unit {answer['status']}"
         else:
             got = tuple(answer[name] for name in ("status", "reason", "pa", "pbmt", "exception"))
             assert answer["how"] == TRANSLATED, f"{answer} for {pending}"
@@ -321,6 +271,9 @@ class Bench:
             used = A | (D if pending.access == STORE else 0)
             entry = self.world.walk(pending.space, pending.va >> 12).pte
             assert entry & used == used, f"OK with the entry {entry:#x}: {pending}"
+
+    def _on_their_way(self) -> list[Pending]:
+        return [pending for port in self.outstanding for pending in port.values()] + self.withdrawn
 
     def left(self, ports: range) -> int:
         """Requests of these ports that are not answered."""

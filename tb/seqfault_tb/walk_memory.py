@@ -9,7 +9,21 @@ from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryU
 from .fields import pack, unpack
 from .page_tables import Tables
 
-__all__ = ["UpdateMemory", "WalkMemory"]
+__all__ = ["AxiTables", "UpdateMemory", "WalkMemory"]
+
+
+class AxiTables:
+    """Tables as the AXI memory model reads them."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.failing = self
+
+    def __contains__(self, address: int) -> bool:
+        return self._tables.read(address) is None
+
+    def __getitem__(self, address: int) -> int:
+        return self._tables.read(address) or 0
 
 
 class WalkMemory:

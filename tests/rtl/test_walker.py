@@ -1,5 +1,7 @@
 """Walker under cocotb, and planted bugs that its tests must find."""
 
+from dataclasses import replace
+
 import pytest
 from amaranth import Const, Module, Mux, Value
 
@@ -9,7 +11,6 @@ import seqfault_rtl.walker
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.fast_lane import FastLane
-from seqfault_rtl.paging import PageSize
 from seqfault_rtl.walk_entry import WalkEntry
 from seqfault_rtl.walk_start import client_count
 from seqfault_rtl.walker import Walker
@@ -32,12 +33,15 @@ def test_walker(config: EngineConfig) -> None:
     run(Walker, config)
 
 
-class NeverStale(Walker):
-    """Invalidations do not reach walks in flight."""
+class NeverStaleSharedSlots(Walker):
+    """Invalidations do not reach walks in flight, and the walks of A/D updates have no slot of their own."""
 
     def _watch(self, m, begin, start, slot, levels):
         super()._watch(m, begin, start, slot, levels)
         return Const(0, self._config.walk_slots)
+
+    def _free_slot(self, m, for_update):
+        return super()._free_slot(m, Const(0))
 
 
 class StaleByPage(Walker):
@@ -54,70 +58,28 @@ class LearnsStale(Walker):
         self._stale = super()._watch(m, begin, start, slot, levels)
         return Const(0, self._config.walk_slots)
 
-    def _respond(self, m, ending, slot, client, result, stale):
-        super()._respond(m, ending, slot, client, result, self._stale)
+    def _respond(self, m, end, stale):
+        super()._respond(m, end, self._stale)
 
 
 class SharedDone(Walker):
     """Results leave in the order of their ends, whoever they are for."""
 
-    def _respond(self, m, ending, slot, client, result, stale):
-        super()._respond(m, ending, slot, Mux(client == 2, 1, client), result, stale)
+    def _respond(self, m, end, stale):
+        super()._respond(m, replace(end, client=Mux(end.client == 2, 1, end.client)), stale)
 
 
-class SharedSlots(Walker):
-    """The walks of A/D updates have no slot of their own."""
-
-    def _free_slot(self, m, for_update):
-        return super()._free_slot(m, Const(0))
-
-
-@pytest.mark.parametrize(
-    ("mutant", "config", "testcase"),
-    [
-        (NeverStale, FEW, "tables_change"),
-        (StaleByPage, FEW, "tables_change"),
-        (LearnsStale, PRESETS["default"], "pointers_change"),
-        (SharedDone, FEW, "quiet_tables"),
-        (SharedSlots, FEW, "stuck_client"),
-    ],
-)
-def test_planted_bug_is_found(mutant: type[Walker], config: EngineConfig, testcase: str) -> None:
-    with pytest.raises(SimulationFailed, match=testcase):
-        run(mutant, config, testcase)
-
-
-class AcceptsMisaligned(WalkEntry):
-    """A superpage may begin anywhere."""
+class AcceptsAnything(WalkEntry):
+    """A superpage may begin anywhere; N and PBMT are in use everywhere; a pointer with reserved bits is followed."""
 
     def _is_bad_leaf(self):
-        return self.pte.is_malformed_leaf(self.level, napot=self.features.napot, pbmte=self.features.pbmte)
-
-
-class FollowsAnything(WalkEntry):
-    """A pointer with A, D, U, N or a memory type is followed."""
+        return self.pte.is_malformed_leaf(self.level, napot=Const(1), pbmte=Const(1))
 
     def elaborate(self, platform) -> Module:
         m = super().elaborate(platform)
         pointer = self.pte.v & ~self.pte.is_leaf() & ~self.pte.is_malformed() & ~self.error
         m.d.comb += self.go_on.eq(pointer & (self.level != 0))
         return m
-
-
-class AnyMemoryType(WalkEntry):
-    """PBMT is looked at in no space."""
-
-    def _is_bad_leaf(self):
-        whole = PageSize.of_level(self.level, sv32=self.features.sv32)
-        return self.pte.is_misaligned(whole) | (self.pte.is_malformed_leaf(self.level, napot=self.features.napot, pbmte=1) & ~self.pte.pbmt.all())
-
-
-class AnyNapot(WalkEntry):
-    """N is not reserved where Svnapot is not in use."""
-
-    def _is_bad_leaf(self):
-        whole = PageSize.of_level(self.level, sv32=self.features.sv32)
-        return self.pte.is_misaligned(whole) | self.pte.is_malformed_leaf(self.level, napot=Const(1), pbmte=self.features.pbmte)
 
 
 class TurnByCycle(FastLane):
@@ -128,23 +90,40 @@ class TurnByCycle(FastLane):
 
 
 @pytest.mark.parametrize(
-    ("place", "mutant", "testcase"),
+    ("mutant", "config", "testcase"),
     [
-        (seqfault_rtl.walker, AcceptsMisaligned, "every_defect"),
-        (seqfault_rtl.walker, FollowsAnything, "every_defect"),
-        (seqfault_rtl.walker, AnyMemoryType, "every_defect"),
-        (seqfault_rtl.walker, AnyNapot, "every_defect"),
-        (seqfault_rtl.walk_start, TurnByCycle, "nobody_starves"),
+        (StaleByPage, FEW, "tables_change"),
+        (LearnsStale, PRESETS["default"], "pointers_change"),
+        (SharedDone, FEW, "quiet_tables"),
     ],
 )
-def test_planted_bug_in_a_part_is_found(monkeypatch: pytest.MonkeyPatch, place: object, mutant: type, testcase: str) -> None:
-    monkeypatch.setattr(place, mutant.__base__.__name__, mutant)
+def test_planted_bug_is_found(mutant: type[Walker], config: EngineConfig, testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):
-        run(Walker, FEW, testcase)
+        run(mutant, config, testcase)
+
+
+def test_planted_bugs_in_the_entry_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind of defect finds its own."""
+    monkeypatch.setattr(seqfault_rtl.walker, "WalkEntry", AcceptsAnything)
+    with pytest.raises(SimulationFailed) as failure:
+        run(Walker, FEW)
+    missed = [kind for kind in ("pointers", "misaligned", "types", "napot") if f"every_defect/kind={kind} failed" not in str(failure.value)]
+    assert not missed
+    assert "every_defect/kind=plain failed" not in str(failure.value)
+
+
+def test_planted_bugs_of_three_parts_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a test of its own that it alone concerns."""
+    monkeypatch.setattr(seqfault_rtl.walk_start, "FastLane", TurnByCycle)
+    with pytest.raises(SimulationFailed) as failure:
+        run(NeverStaleSharedSlots, FEW)
+    found = {"tables_change", "stuck_client", "nobody_starves"}
+    missed = [testcase for testcase in found if f"{testcase} failed" not in str(failure.value)]
+    assert not missed
 
 
 def test_stale_marks_of_napot_pages_as_of_small_ones_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An invalidation of a page does not hit a walk for its neighbour in the same 64 KiB."""
     monkeypatch.setattr(seqfault_rtl.walk_stale, "page_mask", lambda size: Const(0))
-    with pytest.raises(SimulationFailed, match="tables_change"):
-        run(Walker, PRESETS["default"], "tables_change")
+    with pytest.raises(SimulationFailed, match="napot_neighbours"):
+        run(Walker, FEW, "napot_neighbours")
