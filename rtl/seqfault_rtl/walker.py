@@ -252,7 +252,7 @@ class Walker(wiring.Component):
         m.submodules.turn = turn = RoundRobin(self._clients)
         m.d.comb += turn.taken.eq(1)
         for index, response in enumerate(self.responses):
-            m.submodules[f"done_{index}"] = queue = SyncFIFO(width=self._slot_bits, depth=self._config.walk_slots if index < AD_UPDATE else 1)
+            m.submodules[f"done_{index}"] = queue = SyncFIFO(width=self._slot_bits, depth=self._config.walk_slots if index < AD_UPDATE else 2)
             waiting = Signal(name=f"waiting_{index}")
             held, held_slot = Signal(WalkResponse, name=f"held_{index}"), Signal(self._slot_bits, name=f"slot_{index}")
             direct = Signal(name=f"direct_{index}")

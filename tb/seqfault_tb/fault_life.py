@@ -22,7 +22,7 @@ LAST_ATTEMPT = 7
 FROM_POOL = 1 << 63
 LEAF, NONE, MALFORMED, BUS_ERROR, NO_SPACE = range(5)
 V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
-LOW_48, LOW_36 = (1 << 48) - 1, (1 << 36) - 1
+LOW_48, VPN_MASK = (1 << 48) - 1, (1 << 45) - 1
 RIGHT = {Access.LOAD: R, Access.STORE: W | D, Access.FETCH: X}
 NEEDED = {Access.LOAD: VmaFlag.READ | VmaFlag.WRITE | VmaFlag.EXEC, Access.STORE: VmaFlag.WRITE, Access.FETCH: VmaFlag.EXEC}
 UNSERVED = VmaFlag.SHARED | VmaFlag.GROWSDOWN | VmaFlag.UFFD | VmaFlag.HUGE
@@ -91,7 +91,7 @@ class FaultLife:
     def _lookup(self) -> Steps:
         """R0 to R7."""
         c, model, r = self.c, self.model, self.c.request
-        model.outputs["find_request"].append({"space": r["space"], "vpn": r["vpn"] & LOW_36, "tag": c.agent})
+        model.outputs["find_request"].append({"space": r["space"], "vpn": r["vpn"] & VPN_MASK, "tag": c.agent})
         model.pinned.add(c.agent)
         data = r["access"] | r["flags"] << 2 | r["port"] << 6 | r["tag"] << 14 | c.attempt << 23 | c.classic << 26
         yield self._event(Step.R0, data=data, id=0)
@@ -111,7 +111,7 @@ class FaultLife:
             yield self._event(Step.R3, failed, reason, **shown)
             return reason
         c.watching, c.stale, c.raced = True, False, False
-        model.outputs["walk_request"].append({"space": r["space"], "vpn": r["vpn"] & LOW_36, "tag": c.agent})
+        model.outputs["walk_request"].append({"space": r["space"], "vpn": r["vpn"] & VPN_MASK, "tag": c.agent})
         yield self._event(Step.R3, Step.R6, **shown)
         return (yield from self._walk())
 
@@ -193,7 +193,7 @@ class FaultLife:
             return Outcome.RACED
         entry = c.page_prot | A | c.frame << 10
         entry = entry | D if store else entry & ~(W | D)
-        model.outputs["write"].append({"addr": c.pte_addr, "data": entry, "tag": c.agent})
+        model.outputs["write"].append({"addr": c.pte_addr, "data": entry, "keep": 0, "tag": c.agent, "exclusive": 0})
         yield self._event(Step.R16, Step.R17, addr=c.pte_addr, data=entry)
         return (yield from self._end_commit(entry))
 
@@ -232,7 +232,7 @@ class FaultLife:
         """R18: the write was answered."""
         c, model, r = self.c, self.model, self.c.request
         failed = c.take("write")
-        model.changed(r["space"], r["vpn"] & LOW_36)
+        model.changed(r["space"], r["vpn"] & VPN_MASK)
         if failed:
             if c.owned:
                 model.lost.append(c.frame)
@@ -241,7 +241,7 @@ class FaultLife:
             return Outcome.BUS_ERROR
         self._release()
         c.owned = False
-        record = {"space": r["space"], "vpn": r["vpn"] & LOW_36, "level": 0, "pte": entry}
+        record = {"space": r["space"], "vpn": r["vpn"] & VPN_MASK, "size": 0, "pte": entry}
         model.strobes |= {"fill": 1, "fill_port": r["port"], "fill_record": record}
         self._answer(Status.OK, Outcome.OK, c.frame << 12 | r["offset"])
         yield self._event(Step.R18, addr=c.pte_addr, data=entry)
@@ -290,7 +290,7 @@ class FaultLife:
         c, model = self.c, self.model
         classic = model.policy == "mm-lock" or c.attempt >= model.max_retries
         how = How.SOFTWARE if status != Status.OK else How.CLASSIC if classic else How.RETRIED if c.attempt else How.SPECULATIVE
-        answer = {"pa": pa, "tag": c.request["tag"], "status": int(status), "how": int(how), "reason": int(reason)}
+        answer = {"pa": pa, "tag": c.request["tag"], "status": int(status), "how": int(how), "reason": int(reason), "pbmt": 0, "exception": 0}
         model.outputs["answers"].append({"port": c.request["port"], "answer": answer})
         model.answered.append((c, answer))
         model.strobes |= {"count_how": 1 << how}

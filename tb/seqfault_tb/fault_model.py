@@ -9,7 +9,7 @@ from typing import Any
 
 from seqfault_golden.layout import Outcome, Step
 
-from .fault_life import LOW_36, LOW_48, FaultLife, Steps
+from .fault_life import LOW_48, VPN_MASK, FaultLife, Steps
 
 __all__ = ["POLICIES", "FaultContext", "FaultModel", "show"]
 
@@ -136,13 +136,13 @@ class FaultModel:
     def invalidate(self, *, space: int | None, vpn: int | None, mask: int) -> None:
         """Software invalidates pages (None: all)."""
         for c, _ in self.running.values():
-            if c.watching and space in (None, c.request["space"]) and (vpn is None or not (vpn ^ c.request["vpn"]) & ~mask & LOW_36):
+            if c.watching and space in (None, c.request["space"]) and (vpn is None or not (vpn ^ c.request["vpn"]) & ~mask & VPN_MASK):
                 c.stale = True
 
     def changed(self, space: int, vpn: int) -> None:
         """A leaf entry in this page's line of eight changed."""
         for c, _ in self.running.values():
-            if c.watching and space == c.request["space"] and vpn >> 3 == (c.request["vpn"] & LOW_36) >> 3:
+            if c.watching and space == c.request["space"] and vpn >> 3 == (c.request["vpn"] & VPN_MASK) >> 3:
                 c.raced = True
 
     def lock_freed(self) -> None:

@@ -16,6 +16,8 @@ TABLES_PER_SPACE = 16
 V, R, W, X, U = 1, 2, 4, 8, 16
 RWX = V | R | W | X | U
 LEAF, NONE, MALFORMED, BUS_ERROR, NO_SPACE = range(5)
+PAGE_SIZE_OF_LEVEL = (0, 2, 4, 5)
+"""`PageSize` of a leaf at a level, in numbers."""
 ANONYMOUS = int(VmaFlag.ANON | VmaFlag.READ | VmaFlag.WRITE | VmaFlag.EXEC)
 
 
@@ -84,7 +86,8 @@ class PlainWorld(World):
     def walk(self, request: dict[str, int]) -> dict[str, int]:
         address = self.address(request["space"], request["vpn"])
         pte = self.entries.get(address, 0)
-        return {"outcome": LEAF if pte & V else NONE, "level": 0, "pte": pte, "pte_addr": address} | (self.walked or {})
+        walked = {"outcome": LEAF if pte & V else NONE, "level": 0, "pte": pte, "pte_addr": address} | (self.walked or {})
+        return walked | {"size": PAGE_SIZE_OF_LEVEL[walked["level"]]}
 
     def write(self, address: int, data: int) -> bool:
         if self.write_error:

@@ -12,6 +12,7 @@ from seqfault_rtl.messages import SpaceEntry
 from .fields import unpack
 
 SPACES = int(os.environ.get("SPACES", "16"))
+MODES = {int(mode) for mode in os.environ.get("MODES", "8 9").split()}
 QUERIES = 3
 BARE, SV39, SV48 = 0, 8, 9
 PPN_MASK = (1 << 44) - 1
@@ -52,7 +53,7 @@ async def random_writes(dut) -> None:
                 known += mode != BARE
             if space < SPACES and write_table:
                 mode = word >> 60
-                tables[space] = (mode if mode in (SV39, SV48) else BARE, word & PPN_MASK)
+                tables[space] = (mode if mode in MODES else BARE, word & PPN_MASK)
             if space < SPACES and write_vmas:
                 trees[space] = word
     assert known > 1000

@@ -11,7 +11,7 @@ from seqfault_rtl.config import PRESETS, EngineConfig
         ({"ports": 0}, "ports must be an integer from 1 to 64, not 0"),
         ({"contexts": 63}, "contexts must be an integer from 1 to 62, not 63"),
         ({"spaces": 48}, "spaces must be a power of two, not 48"),
-        ({"walks": True}, "walks must be an integer from 1 to 64, not True"),
+        ({"walks": True}, "walks must be an integer from 1 to 63, not True"),
         ({"events": 1}, "events must be true or false, not 1"),
     ],
 )

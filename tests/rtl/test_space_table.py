@@ -5,13 +5,19 @@ from amaranth import Const
 
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS, EngineConfig
+from seqfault_rtl.paging import PagingMode
 from seqfault_rtl.space_table import SpaceTable
 
 TESTS = "seqfault_tb.test_space_table"
 
 
 def run(table: type[SpaceTable], config: EngineConfig = PRESETS["small"]) -> None:
-    run_block(table(config), TESTS, name="space_table", parameters={"SPACES": str(config.spaces)})
+    run_block(
+        table(config),
+        TESTS,
+        name="space_table",
+        parameters={"SPACES": str(config.spaces), "MODES": " ".join(str(PagingMode[name].value) for name in config.modes)},
+    )
 
 
 @pytest.mark.parametrize("config", [PRESETS["small"], EngineConfig(spaces=2)])

@@ -143,10 +143,11 @@ def test_the_buses_have_the_names_that_tools_look_for(small: Path) -> None:
 def test_the_other_ports_are_streams_interrupts_clock_and_reset(small: Path) -> None:
     ports = ports_of((small / f"{TOP}.v").read_text())
     others = {port for port in ports if not port.startswith(("axi_", "registers_"))}
-    request = {"va", "space", "access", "flags", "tag", "valid", "ready"}
-    answer = {"pa", "tag", "status", "how", "reason", "valid", "ready"}
+    request = {"va", "space", "access", "flags", "tag", "supervisor", "sum", "mxr", "valid", "ready"}
+    answer = {"pa", "tag", "status", "how", "reason", "pbmt", "exception", "valid", "ready"}
     expected = {f"requests_{port}_{name}" for port in range(PRESETS["small"].ports) for name in request}
     expected |= {f"answers_{port}_{name}" for port in range(PRESETS["small"].ports) for name in answer}
+    expected |= {f"withdraw_{port}" for port in range(PRESETS["small"].ports)}
     assert others == expected | {"clk", "rst", "interrupts"}
 
 
