@@ -50,6 +50,7 @@ __all__ = [
     "record_words",
     "satp_levels",
     "satp_root",
+    "walk_outcome",
 ]  # fmt: skip
 
 
@@ -172,6 +173,22 @@ def leaf_pa(pte: int, level: int, va: int) -> int:
     """Physical address of `va` through a leaf: the low VPN parts of a superpage come from the address. [Priv 12.3.2, step 10]"""
     offset = (1 << PAGE_BITS + 9 * level) - 1
     return pte_ppn(pte) << PAGE_BITS & ~offset | va & offset
+
+
+def walk_outcome(pte: int, level: int, access: int) -> Outcome:
+    """What R7 makes of the entry at which its walk ended. [contract, R7; protocol.md 0.2 "none/bad/huge at any level aborts"]
+
+    An entry with V=0 and content is software's (protocol.md I5: never silently overwritten): PRESENT.
+    """
+    if not pte & PTE_V:
+        if level > 0:
+            return Outcome.NO_TABLE
+        return Outcome.PRESENT if pte else Outcome.OK
+    if is_malformed(pte) or not is_leaf(pte) or is_misaligned(pte, level):
+        return Outcome.BAD_TABLE
+    if permits(pte, access):
+        return Outcome.MAPPED
+    return Outcome.HUGE if level > 0 else Outcome.PRESENT
 
 
 def satp_levels(satp: int) -> int:

@@ -53,7 +53,7 @@ FAULT_BUGS = {
     "R9 pool not needed": (lambda s, w: load(s, w, outcome=Outcome.POOL_EMPTY), "R9 POOL_EMPTY for an access that needs no frame"),
     "R9 not the zero frame": (lambda s, w: load(s, w, data=0x901), "R9 maps frame 0x901 for a read, not the zero frame 0x900"),
     "R9 frame for a read": (lambda s, w: load(s, w, data=w.POOL | w.FRAMES[0]), "R9 takes a frame of the pool for a read"),
-    "R17 other table": (lambda s, w: s.served().change(Step.R16, addr=0x10_3000), "R17 writes 0x103000 without the lock of its table"),
+    "R17 other table": (lambda s, w: s.served().change(Step.R16, addr=0x10_3000), "R17 writes 0x103000, the walk ended at 0x102a28"),
     "R17 other entry": (lambda s, w: s.served().change(Step.R16, addr=w.TABLE), "R17 writes 0x102000, the walk ended at 0x102a28"),
     "R18 other entry": (lambda s, w: s.served().change(Step.R18, data=0), "R18 reports 0x0 at 0x102a28"),
     "UNDO other reason": (lambda s, w: s.aborted().undo(Outcome.RACED), "UNDO for RACED, the attempt failed with WALK_C2"),
@@ -85,7 +85,7 @@ LOCK_BUGS = {
     "writer twice": (lambda s, w: s.section().command(Step.MM_LOCK, space=1), "MM_LOCK of space 1, which is locked already"),
     "writer's release": (lambda s, w: s.command(Step.MM_UNLOCK, space=1), "MM_UNLOCK of space 1, which is not locked"),
     "table lock twice": (lambda s, w: zapped(s, w).change(Step.PTE_UNLOCK, first=Step.PTE_LOCK, last=Step.PTE_LOCK), "agent 63 holds"),
-    "table not locked": (lambda s, w: s.command(Step.PTE_UNLOCK, addr=w.TABLE), "which the command unit has not locked"),
+    "table not locked": (lambda s, w: s.command(Step.PTE_UNLOCK, addr=w.TABLE), "which agent 63 has not locked"),
     "clear of another page": (lambda s, w: zapped(s, w).change(Step.PTE_CLEAR, vpn=1), "PTE_CLEAR of page 0x1 at 0x102a28, a walk ends at"),
     "protect to nothing": (
         lambda s, w: zapped(s, w).change(Step.PTE_CLEAR, first=Step.PTE_PROTECT, last=Step.PTE_PROTECT, data=0x2800D1), "no valid leaf",

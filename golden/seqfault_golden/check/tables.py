@@ -6,8 +6,8 @@ translations (the check of answers) is told of each leaf that stops to be reacha
 
 from collections.abc import Callable
 
+from ..layout import PAGE_BITS, branch_table, is_branch, is_leaf, satp_levels, satp_root
 from .history import Memory
-from .layout import PAGE_BITS, branch_table, is_branch, is_leaf, satp_levels, satp_root
 
 __all__ = ["TableMap"]
 

@@ -1,55 +1,25 @@
-"""The state on which the protocol's steps work: plain data, no behaviour but bookkeeping."""
+"""The world of the checker: everything that the engine's steps so far have left, as plain data by address, space, id and frame number."""
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
+from ..layout import COMMAND_UNIT, Outcome
+from ..protocol.world import POLICIES, NotAllowed, Phase, Safeguard, fail
 from .history import Memory
-from .layout import COMMAND_UNIT, Outcome
+from .lookups import table_of
 from .tables import TableMap
 
-__all__ = [
-    "LAST_ATTEMPT", "POLICIES", "RETRIED", "Fault", "Frames", "NotAllowed", "Phase", "Sequences", "State", "Update", "bus_error", "expect_phase",
-    "fail",
-]  # fmt: skip
+__all__ = ["Fault", "Frames", "Sequences", "State", "Update", "bus_error"]
 
-POLICIES = ("spec", "vma-lock", "mm-lock")
-LAST_ATTEMPT = 7
-"""The attempt number has 3 bits: after this attempt any failure goes to software. [contract, R0]"""
-
-RETRIED = frozenset((Outcome.ODD, Outcome.CHANGED, Outcome.CHANGED_C1, Outcome.WALK_C2, Outcome.PTL_BUSY, Outcome.CHANGED_C3, Outcome.RACED))
-"""Outcomes after which another attempt is made. [contract, "Retried (a new attempt)"]"""
-
-
-class NotAllowed(Exception):
-    """The protocol does not allow this step now; the text says which rule forbids it."""
-
-
-class Phase(IntEnum):
-    """What a fault context does next; below 19 it is the number of the Step."""
-
-    R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15, R16, R17, R18 = range(1, 19)
-    IDLE = 32
-    """begin a fault"""
-    FAILED = 33
-    """UNDO"""
-    UNDONE = 34
-    """release the mm lock, then another attempt or HANDOVER"""
-    REFUSED = 35
-    """HANDOVER: the mm lock was not to be had"""
-    HANDED = 36
-    """ANSWER: the page request is written"""
-    MAPPED = 37
-    """release the mm lock, then ANSWER: the page was there"""
-    COMMITTED = 38
-    """release the mm lock: the fault is done"""
+RUNNING = frozenset((*map(Phase, range(Phase.R1, Phase.R18 + 1)), Phase.FAILED))
+"""An attempt is being made."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """A fault context: the vm_fault of protocol.md 0.1. Ticks count the checker's calls."""
+    """A fault context, with what the checker remembers of the request and of the time. Ticks count the checker's calls."""
 
     agent: int
-    phase: Phase = Phase.IDLE
+    phase: int = Phase.IDLE
     known: bool = False
     """R0 has named the fault: the fields up to `attempt` are valid."""
     space: int = 0
@@ -62,6 +32,7 @@ class Fault:
     classic: bool = False
     holds_read_lock: bool = False
     holds_vma: bool = False
+    pinned: bool = False
     waited_since: int = 0
     began: int = 0
     """Tick of R0."""
@@ -80,11 +51,9 @@ class Fault:
     entry: int = 0
     frame: int = 0
     owned: bool = False
-    """`frame` was taken from the pool and is to be committed or returned."""
     locked: int = 0
-    """Address of the leaf table whose lock is held; 0: none."""
     pte: int = 0
-    reason: Outcome = Outcome.OK
+    reason: int = Outcome.OK
 
 
 class Sequences:
@@ -163,17 +132,20 @@ class Update:
 
 
 class State:
-    """Everything that a step may depend on.
+    """Everything that a step may depend on. [World]
 
     Attributes
     ----------
     now : tick of the step in execution.
     pte_locks : leaf table address to the agent that holds its lock.
-    mm_writers : spaces under MM_LOCK. mm_readers : space to the contexts that hold its mm lock as readers.
+    mm_writers : spaces under MM_LOCK. mm_released : space to the tick of its last MM_UNLOCK.
     command_step : tick of the command unit's last step.
     update : the A/D update under way.
     leaf_changed : tick of the last change of a leaf entry by the engine. invalidated : tick of the last INVALIDATE.
+    unknown : entries whose write met a bus error: nobody knows what they hold.
     """
+
+    removed: frozenset[Safeguard] = frozenset()
 
     def __init__(
         self, *, max_retries: int, sequence_entries: int, policy: str, zero_frame: int, spaces: int, contexts: int, bus_errors: bool,
@@ -194,29 +166,110 @@ class State:
         self.frames = Frames()
         self.pte_locks: dict[int, int] = {}
         self.mm_writers: set[int] = set()
-        self.mm_readers: dict[int, set[int]] = {}
+        self._mm_readers: dict[int, set[int]] = {}
         self.mm_released: dict[int, int] = {}
         self.leaf_changed = 0
         self.command_step = 0
         self.invalidated = 0
+        self.unknown: set[int] = set()
         self.update: Update | None = None
         self.faults = [Fault(agent) for agent in range(contexts)]
 
-    def classic_from(self) -> int:
-        """The first attempt (from 0) that is made under the mm lock."""
-        return 0 if self.policy == "mm-lock" else self.max_retries
+    # --- VMAs -------------------------------------------------------------------------------------------------------
 
+    def sequence(self, vma_id: int) -> int:
+        return self.sequences.value(vma_id)
 
-def expect_phase(fault: Fault, phase: Phase) -> None:
-    """The step is the next of this context."""
-    if fault.phase != phase:
-        raise NotAllowed(f"context {fault.agent} is to do {fault.phase.name} next")
+    def is_linked(self, vma_id: int) -> bool:
+        return True
 
+    def begin_section(self, vma_id: int) -> None:
+        self.sequences.begin(vma_id, self.now)
 
-def fail(fault: Fault, reason: Outcome) -> None:
-    """The attempt ends here; UNDO follows."""
-    fault.phase = Phase.FAILED
-    fault.reason = reason
+    def end_section(self, vma_id: int) -> None:
+        self.sequences.end(vma_id, self.now)
+
+    def active_writers(self, vma_id: int) -> int:
+        return self.sequences.writers(vma_id)
+
+    def vma_holders(self, vma_id: int) -> list[int]:
+        entries = self.sequences.entries
+        return [fault.agent for fault in self.faults if fault.holds_vma and fault.id % entries == vma_id % entries]
+
+    def page_prot_now(self, vma_id: int) -> int:
+        raise NotAllowed("the engine writes what its snapshot says")
+
+    # --- page tables ------------------------------------------------------------------------------------------------
+
+    def parent_is_same(self, agent: int) -> bool:
+        """Decided by the INVALIDATEs since the walk began. [contract, PTE locks: "with the IOTINVAL.VMA before the SEQ.END"]"""
+        return not self.faults[agent].invalidated
+
+    def table_of(self, address: int) -> int:
+        return table_of(address)
+
+    def read_entry(self, address: int) -> int:
+        return self.memory.read(address)
+
+    def write_entry(self, address: int, pte: int) -> None:
+        old = self.memory.read(address)
+        self.memory.write_unsettled(address, pte, self.now)
+        self.tables.entry_written(address, old, pte)
+        self.leaf_changed = self.now
+
+    def lock_holder(self, table: int) -> int | None:
+        return self.pte_locks.get(table)
+
+    def take_lock(self, table: int, agent: int) -> None:
+        self.pte_locks[table] = agent
+
+    def drop_lock(self, table: int) -> None:
+        del self.pte_locks[table]
+        for address in [address for address in self.memory.unsettled if table_of(address) == table and address not in self.unknown]:
+            self.memory.settle(address, self.now)
+            self.leaf_changed = self.now
+
+    # --- frames, mm lock, fence -------------------------------------------------------------------------------------
+
+    def take_frame(self, frame: int, agent: int) -> None:
+        self.frames.free.remove(frame)
+        self.frames.taken[frame] = agent
+
+    def return_frame(self, frame: int) -> None:
+        del self.frames.taken[frame]
+        self.frames.free.add(frame)
+
+    def map_frame(self, frame: int, address: int) -> None:
+        del self.frames.taken[frame]
+        self.frames.home[frame] = address
+        self.frames.mapped[address] = frame
+
+    def unmap_frame(self, address: int) -> None:
+        self.frames.unmap(address)
+
+    def mm_writer(self, space: int) -> bool:
+        return space in self.mm_writers
+
+    def mm_readers(self, space: int) -> set[int]:
+        return self._mm_readers.setdefault(space, set())
+
+    def set_mm_writer(self, space: int, held: bool) -> None:
+        if held:
+            self.mm_writers.add(space)
+        else:
+            self.mm_writers.remove(space)
+            self.mm_released[space] = self.now
+
+    def set_mm_reader(self, space: int, agent: int, held: bool) -> None:
+        readers = self.mm_readers(space)
+        if held:
+            readers.add(agent)
+        else:
+            readers.remove(agent)
+
+    def unfenced(self) -> list[int]:
+        """Commands run in order, so the fence started after the command unit's step before."""
+        return [fault.agent for fault in self.faults if fault.phase in RUNNING and fault.began < self.command_step]
 
 
 def bus_error(state: State, fault: Fault) -> None:

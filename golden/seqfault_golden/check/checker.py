@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
-from . import writer_steps
+from ..layout import COMMAND_UNIT, UPDATE_AGENT, How, Outcome, Status, Step
+from ..protocol.world import NotAllowed
+from . import software
 from .answers import Answers
 from .invariants import check_quiescence
-from .layout import COMMAND_UNIT, UPDATE_AGENT, How, Outcome, Status, Step
 from .readers import reader_event
-from .state import NotAllowed, State
+from .state import State
 from .update_steps import update_event
 from .writers import writer_event
 
@@ -78,7 +79,7 @@ class Checker:
         """Software wrote a 64-bit word of a page table, a VMA node or record, at a byte address."""
         if self._enter(cycle, _SOFTWARE, ("write", address, value)):
             try:
-                writer_steps.software_write(self.state, address, value)
+                software.software_write(self.state, address, value)
             except NotAllowed as reason:
                 self._differ(_SOFTWARE, reason)
 
@@ -87,7 +88,7 @@ class Checker:
         frames = list(frames)
         if self._enter(self._cycle, _SOFTWARE, ("frames", *frames)):
             try:
-                writer_steps.software_frames(self.state, frames)
+                software.software_frames(self.state, frames)
             except NotAllowed as reason:
                 self._differ(_SOFTWARE, reason)
 

@@ -6,10 +6,11 @@ new one. Entries of Sv32 are not modelled.
 
 from collections.abc import Sequence
 
+from ..layout import PTE_A, PTE_D, UPDATE_AGENT, Outcome, Step
+from ..protocol.world import NotAllowed
 from .history import ADUE, features_key
-from .layout import PTE_A, PTE_D, UPDATE_AGENT, Outcome, Step
 from .lookups import table_of, walk_ends_at
-from .state import NotAllowed, State, Update
+from .state import State, Update
 
 __all__ = ["ad_lock", "ad_update", "update_event"]
 

@@ -6,10 +6,11 @@ that is what a TLB may hold. Ended translations are kept until an INVALIDATE tha
 
 from collections import deque
 
+from ..layout import EVERY_SPACE, LEVELS, PAGE_BITS, PTE_D, VPN_MASK, Access, How, Outcome, Status, is_leaf, leaf_pa, permits, satp_levels
+from ..protocol.world import NotAllowed
 from .history import ADUE, features_key, table_key
-from .layout import EVERY_SPACE, LEVELS, PAGE_BITS, PTE_D, VPN_MASK, Access, How, Outcome, Status, is_leaf, leaf_pa, permits, satp_levels
 from .lookups import walk
-from .state import Fault, NotAllowed, State, Update
+from .state import Fault, State, Update
 
 __all__ = ["Answers"]
 

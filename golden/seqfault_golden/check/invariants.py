@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-from .answers import Answers
-from .history import vmas_key
-from .layout import (
+from ..layout import (
     NODE_ENTRIES,
     PAGE_BITS,
     PTE_R,
@@ -17,8 +15,11 @@ from .layout import (
     pointer_kind,
     pte_ppn,
 )  # fmt: skip
+from ..protocol.world import NotAllowed, Phase
+from .answers import Answers
+from .history import vmas_key
 from .lookups import covering_record
-from .state import NotAllowed, Phase, State
+from .state import State
 
 __all__ = ["check_quiescence"]
 
@@ -36,7 +37,7 @@ def _nothing_left(state: State, answers: Answers) -> None:
         raise NotAllowed("requests without an answer (port, tag): " + ", ".join(map(str, answers.outstanding()[:8])))
     for fault in state.faults:
         if fault.phase != Phase.IDLE or fault.holds_read_lock:
-            raise NotAllowed(f"context {fault.agent} is to do {fault.phase.name} next")
+            raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
     for table, agent in state.pte_locks.items():
         raise NotAllowed(f"agent {agent} holds the lock of table {table:#x}")
     for space in state.mm_writers:

@@ -1,7 +1,6 @@
 """Lookups in golden's memory: the page walk and the descent of the VMA tree, now or at any time in a window."""
 
-from .history import Memory, table_key, vmas_key
-from .layout import (
+from ..layout import (
     NODE_ENTRIES,
     PAGE_BITS,
     PTE_BRANCH_MASK,
@@ -12,19 +11,16 @@ from .layout import (
     address_of,
     branch_table,
     is_branch,
-    is_leaf,
-    is_malformed,
-    is_misaligned,
     node_entry,
-    permits,
     pointer_kind,
     record_words,
     satp_levels,
     satp_root,
 )  # fmt: skip
+from .history import Memory, table_key, vmas_key
 
 __all__ = [
-    "NO_TABLE_LEVEL", "covering_record", "find_vma", "find_vma_since", "read_record", "table_of", "walk", "walk_ends_at", "walk_outcome",
+    "NO_TABLE_LEVEL", "covering_record", "find_vma", "find_vma_since", "read_record", "table_of", "walk", "walk_ends_at",
 ]  # fmt: skip
 
 NO_TABLE_LEVEL = -1
@@ -76,22 +72,6 @@ def _descend(memory: Memory, table: int, level: int, vpn: int, since: int, addre
         elif here == address and value == pte:
             return level
     return None
-
-
-def walk_outcome(pte: int, level: int, access: int) -> Outcome:
-    """What R7 makes of the entry at which its walk ended. [contract, R7; protocol.md 0.2 "none/bad/huge at any level aborts"]
-
-    An entry with V=0 and content is software's (protocol.md I5: never silently overwritten): PRESENT.
-    """
-    if not pte & PTE_V:
-        if level > 0:
-            return Outcome.NO_TABLE
-        return Outcome.PRESENT if pte else Outcome.OK
-    if is_malformed(pte) or not is_leaf(pte) or is_misaligned(pte, level):
-        return Outcome.BAD_TABLE
-    if permits(pte, access):
-        return Outcome.MAPPED
-    return Outcome.HUGE if level > 0 else Outcome.PRESENT
 
 
 def find_vma(memory: Memory, root: int, vpn: int) -> tuple[Outcome, int, int]:

@@ -1,0 +1,190 @@
+"""Events of R8 to R18 and of the ways out: the outcome that the engine reports is the step's, or a more careful one that is allowed."""
+
+from collections.abc import Callable, Sequence
+
+from ..layout import Outcome, Step
+from ..protocol.commit_steps import installed_pte, needs_frame, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18
+from ..protocol.exit_steps import answer, handover, mm_read_lock, mm_read_unlock, mm_refused, undo
+from ..protocol.world import NotAllowed, Phase, fail
+from .find_events import expect_id
+from .lookups import table_of, walk
+from .state import Fault, State, bus_error
+
+__all__ = [
+    "FRAME_FROM_POOL",
+    "allocate",
+    "answered",
+    "check",
+    "commit",
+    "handed_over",
+    "lock",
+    "read_lock",
+    "read_unlock",
+    "recheck",
+    "undone",
+    "unlock",
+]
+
+Event = Sequence[int]
+"""first last agent outcome space vpn id seq addr data"""
+FRAME_FROM_POOL = 1 << 63
+"""Event data of R9 and UNDO: the frame came from the pool."""
+_OK = Outcome.OK
+
+
+def _same_sequence(
+    state: State, fault: Fault, event: Event, outcome: Outcome, step: Callable[[State, Fault], Outcome], check: str,
+) -> bool:  # fmt: skip
+    """R8, C1 and C3 are decided by the sequence table of this instant; under a lock it is not looked at. True: the step passed."""
+    seq, current = event[7], state.sequence(fault.id)
+    if not fault.classic and seq != current:
+        raise NotAllowed(f"{check} reports sequence {seq:#x} of VMA {fault.id}, it is {current:#x}")
+    verdict = step(state, fault)
+    if verdict == outcome:
+        return verdict == _OK
+    if fault.classic:
+        raise NotAllowed(f"{check} fails under the mm lock, where the sequence is not looked at")
+    if verdict == _OK:
+        raise NotAllowed(f"{check} false abort: the sequence of VMA {fault.id} is {current:#x} as in the snapshot")
+    raise NotAllowed(f"{check} passed although the sequence of VMA {fault.id} went from {fault.seq:#x} to {current:#x}")
+
+
+def allocate(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """R8-R9: the frame is one that software has offered, or the shared zero frame."""
+    expect_id(fault, event)
+    if not _same_sequence(state, fault, event, outcome if event[1] == Step.R8 else _OK, r8, "R8"):
+        return
+    owned, frame = event[9] >= FRAME_FROM_POOL, event[9] & ~FRAME_FROM_POOL
+    if outcome == Outcome.POOL_EMPTY:
+        if r9(state, fault, None) != outcome:
+            raise NotAllowed("R9 POOL_EMPTY for an access that needs no frame of the pool")
+        return
+    if owned != needs_frame(fault):
+        raise NotAllowed(f"R9 {'takes a frame of the pool for a read' if owned else 'takes no frame of the pool for a store'}")
+    if owned and frame not in state.frames.free:
+        place = state.frames.taken.get(frame, state.frames.home.get(frame))
+        raise NotAllowed(f"R9 allocates frame {frame:#x}, which is {'not offered' if place is None else 'in use'}")
+    r9(state, fault, frame)
+    if frame != fault.frame:
+        raise NotAllowed(f"R9 maps frame {frame:#x} for a read, not the zero frame {state.zero_frame:#x}")
+
+
+def check(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """R10-R12. C2 may count any INVALIDATE since the walk began."""
+    expect_id(fault, event)
+    r10(state, fault)
+    if not _same_sequence(state, fault, event, outcome if event[1] == Step.R11 else _OK, r11, "C1"):
+        return
+    if outcome == Outcome.WALK_C2:
+        if state.invalidated <= fault.walk_began:
+            raise NotAllowed("C2 false abort: no INVALIDATE since the walk began")
+        fail(fault, outcome)
+    elif r12(state, fault) != outcome:
+        raise NotAllowed("C2 passed although an INVALIDATE hit this page since the walk began")
+
+
+def lock(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """R13."""
+    table = event[8]
+    if table != table_of(fault.entry_address):
+        raise NotAllowed(f"R13 locks table {table:#x}, the entry is in table {table_of(fault.entry_address):#x}")
+    holder = state.lock_holder(table)
+    verdict = r13(state, fault, outcome == Outcome.PTL_WAIT)
+    if verdict != outcome:
+        if holder is None:
+            raise NotAllowed(f"R13 {outcome.name} although the lock of table {table:#x} is free")
+        raise NotAllowed(f"R13 takes the lock of table {table:#x}, which agent {holder} holds")
+
+
+def recheck(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """R14-R15."""
+    expect_id(fault, event)
+    if _same_sequence(state, fault, event, outcome, r14, "C3"):
+        r15(state, fault)
+
+
+def commit(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """R16-R17. C4 may take a change of another leaf entry for one of this, never the reverse; the table is still in use (I1)."""
+    now = state.memory.read(fault.entry_address)
+    if outcome == Outcome.RACED:
+        if now == fault.entry and state.leaf_changed <= fault.walk_began:
+            raise NotAllowed("C4 false abort: no leaf entry changed since the walk began")
+        fail(fault, outcome)
+        return
+    if r16(state, fault) != outcome:
+        raise NotAllowed(f"C4 passed although the entry at {fault.entry_address:#x} went from {fault.entry:#x} to {now:#x}")
+    address, pte = event[8], event[9]
+    if address != fault.entry_address:
+        raise NotAllowed(f"R17 writes {address:#x}, the walk ended at {fault.entry_address:#x}")
+    expected = installed_pte(fault.page_prot, fault.frame, fault.access)
+    if pte != expected:
+        raise NotAllowed(f"R17 commits {pte:#x}; the snapshot (page_prot {fault.page_prot:#x}, frame {fault.frame:#x}) gives {expected:#x}")
+    reached = walk(state.memory, fault.space, fault.vpn)[0]
+    if reached != address:
+        raise NotAllowed(f"R17 writes {address:#x}, but a walk of page {fault.vpn:#x} now ends at {reached:#x}: the table is gone (I1)")
+    r17(state, fault)
+
+
+def unlock(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """R18."""
+    address, pte = event[8], event[9]
+    if (address, pte) != (fault.entry_address, fault.pte):
+        raise NotAllowed(f"R18 reports {pte:#x} at {address:#x}, committed was {fault.pte:#x} at {fault.entry_address:#x}")
+    if outcome == Outcome.BUS_ERROR:  # nobody knows what the entry holds now: it stays unsettled, and its frame is not used again
+        bus_error(state, fault)
+        state.unknown.add(address)
+        state.leaf_changed = state.now
+        return
+    r18(state, fault)
+    state.leaf_changed = state.now
+    fault.known = fault.phase != Phase.IDLE
+
+
+def undone(state: State, fault: Fault, event: Event, reason: Outcome) -> None:
+    """UNDO returns exactly what was taken."""
+    owned, frame = event[9] >= FRAME_FROM_POOL, event[9] & ~FRAME_FROM_POOL
+    if fault.phase == Phase.FAILED:
+        if reason != fault.reason:
+            raise NotAllowed(f"UNDO for {reason.name}, the attempt failed with {Outcome(fault.reason).name}")
+        if owned != fault.owned:
+            raise NotAllowed(f"UNDO {'returns a frame that was not taken' if owned else f'leaks frame {fault.frame:#x}'}")
+        if owned and frame != fault.frame:
+            raise NotAllowed(f"UNDO returns frame {frame:#x}, taken was {fault.frame:#x}")
+    undo(state, fault)
+
+
+def handed_over(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """HANDOVER."""
+    reason = fault.reason
+    handover(state, fault, outcome)
+    if outcome == Outcome.BUS_ERROR and reason != outcome and not state.bus_errors:
+        raise NotAllowed("BUS_ERROR although memory answers every access")
+
+
+def answered(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """ANSWER."""
+    status = event[9] & 3
+    expected = answer(state, fault)
+    if (outcome, status) != (fault.reason, expected):
+        raise NotAllowed(f"ANSWER {outcome.name} with status {status}, not {Outcome(fault.reason).name} with {expected.name}")
+    fault.known = False
+
+
+def read_lock(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """MM_READ_LOCK. MM_BUSY: a writer holds it, or held it since the fault began to wait, or one waits for the readers of now."""
+    space = event[4]
+    if fault.phase == Phase.UNDONE and space != fault.space:
+        raise NotAllowed(f"mm lock of space {space}, the fault is in space {fault.space}")
+    if outcome == Outcome.MM_BUSY:
+        mm_refused(state, fault)
+        if not state.mm_writer(space) and not state.mm_readers(space) and state.mm_released.get(space, 0) <= fault.began:
+            raise NotAllowed(f"MM_BUSY although nobody holds the mm lock of space {space}")
+    else:
+        mm_read_lock(state, fault, space)
+    fault.space = space
+
+
+def read_unlock(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """MM_READ_UNLOCK."""
+    mm_read_unlock(state, fault, event[4])
+    fault.known = fault.phase != Phase.IDLE

@@ -1,0 +1,67 @@
+"""What software does to the checker's world itself: memory, the free ring, the roots of spaces, and the reach of an invalidation."""
+
+from ..layout import EVERY_SPACE, is_leaf
+from ..protocol.world import NotAllowed, Phase
+from .history import features_key, table_key, vmas_key
+from .lookups import covering_record
+from .state import State
+
+__all__ = ["invalidate", "software_frames", "software_write", "space_table", "space_vmas"]
+
+_WALKED = frozenset(Phase(number) for number in range(Phase.R7, Phase.R18 + 1))
+
+
+def invalidate(state: State, space: int, first: int, pages: int) -> None:
+    """IOTINVAL.VMA (K2 "flush", F3): no walk that began before may be trusted by a fault of these pages (C2)."""
+    state.invalidated = state.now
+    for fault in state.faults:
+        if fault.phase in _WALKED and space in (EVERY_SPACE, fault.space) and (pages == 0 or first <= fault.vpn < first + pages):
+            fault.invalidated = True
+
+
+def space_table(state: State, space: int, satp: int, features: int) -> None:
+    """`SPACE.TABLE`; `features`: bits ADUE, PBMTE, NAPOT from bit 0 on."""
+    state.memory.write(features_key(space), features, state.now)
+    key = table_key(space)
+    old = state.memory.read(key)
+    state.memory.write(key, satp, state.now)
+    state.tables.set_root(space, old, satp)
+
+
+def space_vmas(state: State, space: int, pointer: int) -> None:
+    """`SPACE.VMAS`: U1 "unlink from index", and every other publication of a tree."""
+    state.memory.write(vmas_key(space), pointer, state.now)
+
+
+def software_write(state: State, address: int, value: int) -> None:
+    """W2 and software's own page-table work.
+
+    "Software may write a leaf entry of a VMA directly only between MM.LOCK .. SEQ.BEGIN id, IOFENCE.C(PR) and SEQ.END id, or where no
+    record covers it." [contract, PTE locks]
+    """
+    old = state.memory.read(address)
+    place = state.tables.place(address) if old != value else None
+    if place is not None:
+        space, level, vpn = place
+        if level == 0 or is_leaf(old) or is_leaf(value):
+            record = covering_record(state.memory, space, vpn)
+            if record is not None and not (space in state.mm_writers and state.sequences.writers(record.id)):
+                raise NotAllowed(f"software writes the leaf entry of page {vpn:#x} outside a section of VMA {record.id}, which covers it")
+    state.memory.write(address, value, state.now)
+    if old != value:
+        state.frames.unmap(address)  # also in a table that was unlinked before software cleared it
+    if place is not None:
+        state.tables.entry_written(address, old, value)
+
+
+def software_frames(state: State, frames: list[int]) -> None:
+    """Frames offered in the free ring: not offered already, not taken, not mapped by the engine in a table that is in use (I4)."""
+    for frame in frames:
+        home = state.frames.home.get(frame)
+        if home is not None:
+            if state.tables.place(home) is not None:
+                raise NotAllowed(f"software offers frame {frame:#x}, which the entry at {home:#x} maps")
+            state.frames.unmap(home)
+        if frame in state.frames.free or frame in state.frames.taken or frame == state.zero_frame:
+            raise NotAllowed(f"software offers frame {frame:#x}, which is in use")
+        state.frames.free.add(frame)

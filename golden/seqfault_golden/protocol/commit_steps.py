@@ -1,0 +1,146 @@
+"""The reader's steps R8 to R18: allocate, check, lock, commit. [protocol.md 0.2; contract, Steps and outcomes]
+
+The functions follow the rules of `find_steps`: the step's change and its outcome, or `NotAllowed`.
+"""
+
+from ..layout import PTE_A, PTE_D, PTE_W, Access, Outcome
+from .world import Fault, NotAllowed, NotYet, Phase, Safeguard, World, expect_phase, fail, keeps
+
+__all__ = ["installed_pte", "needs_frame", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18"]
+
+_TEMPLATE = 0x3FF
+"""PTE bits 9:0."""
+
+
+def installed_pte(page_prot: int, frame: int, access: int) -> int:
+    """The entry that a fault commits.
+
+    "The engine commits leaf entries with A=1, and with D=1 for a write fault only"; a read fault maps the shared zero frame, so never writable.
+    """
+    pte = page_prot & _TEMPLATE | PTE_A | frame << 10
+    return pte | PTE_D if access == Access.STORE else pte & ~(PTE_W | PTE_D)
+
+
+def needs_frame(fault: Fault) -> bool:
+    """A store gets a frame of its own; anything else maps the shared zero frame."""
+    return fault.access == Access.STORE
+
+
+def _vma_has_changed(world: World, fault: Fault) -> bool:
+    """ "RB_EMPTY_NODE(vma->vm_rb) [..] || s != vmf->sequence" [protocol.md 1.3]; under the mm lock nobody changes it."""
+    return not fault.classic and not (world.is_linked(fault.id) and world.sequence(fault.id) == fault.seq)
+
+
+def r8(world: World, fault: Fault) -> Outcome:
+    """ "re-read seq; must equal seq (early filter; not needed for safety)"."""
+    expect_phase(fault, Phase.R8)
+    if keeps(world, Safeguard.EARLY_RECHECK) and not fault.classic and world.sequence(fault.id) != fault.seq:
+        return fail(fault, Outcome.CHANGED)
+    fault.phase = Phase.R9
+    return Outcome.OK
+
+
+def r9(world: World, fault: Fault, frame: int | None) -> Outcome:
+    """ "do all sleeping work now: allocate/zero/copy the page": a frame of the pool (None: it is empty) for a store."""
+    expect_phase(fault, Phase.R9)
+    if not needs_frame(fault):
+        frame = world.zero_frame
+    elif frame is None:
+        return fail(fault, Outcome.POOL_EMPTY)
+    else:
+        world.take_frame(frame, fault.agent)
+        fault.owned = True
+    fault.frame = frame
+    fault.phase = Phase.R10
+    return Outcome.OK
+
+
+def r10(world: World, fault: Fault) -> None:
+    """ "pin walker (irqs off)": from here C1 and C2 count."""
+    expect_phase(fault, Phase.R10)
+    fault.pinned = keeps(world, Safeguard.WALKER_PIN)
+    fault.phase = Phase.R11
+
+
+def r11(world: World, fault: Fault) -> Outcome:
+    """C1: "linked && vm_sequence == seq"."""
+    expect_phase(fault, Phase.R11)
+    if keeps(world, Safeguard.C1) and _vma_has_changed(world, fault):
+        return fail(fault, Outcome.CHANGED_C1)
+    fault.phase = Phase.R12
+    return Outcome.OK
+
+
+def r12(world: World, fault: Fault) -> Outcome:
+    """C2: "*pmd == orig_pmd (huge collapse / table move guard)"."""
+    expect_phase(fault, Phase.R12)
+    if not world.parent_is_same(fault.agent) and keeps(world, Safeguard.C2):
+        return fail(fault, Outcome.WALK_C2)
+    fault.phase = Phase.R13
+    return Outcome.OK
+
+
+def r13(world: World, fault: Fault, patient: bool) -> Outcome:
+    """ "trylock PTL. Never spin with the walker pinned": who is `patient` unpins and goes to R10 (PTL_WAIT), who is not aborts (PTL_BUSY)."""
+    expect_phase(fault, Phase.R13)
+    table = world.table_of(fault.entry_address)
+    if world.lock_holder(table) is not None:
+        if not keeps(world, Safeguard.TRYLOCK):
+            raise NotYet(f"context {fault.agent} spins on the lock of table {table:#x} with its walker pinned")
+        if not patient:
+            return fail(fault, Outcome.PTL_BUSY)
+        fault.pinned = False
+        fault.phase = Phase.R10
+        return Outcome.PTL_WAIT
+    world.take_lock(table, fault.agent)
+    fault.locked = table
+    fault.phase = Phase.R14
+    return Outcome.OK
+
+
+def r14(world: World, fault: Fault) -> Outcome:
+    """C3: "linked && vm_sequence == seq again, under PTL"."""
+    expect_phase(fault, Phase.R14)
+    if keeps(world, Safeguard.C3) and _vma_has_changed(world, fault):
+        return fail(fault, Outcome.CHANGED_C3)
+    fault.phase = Phase.R15
+    return Outcome.OK
+
+
+def r15(world: World, fault: Fault) -> None:
+    """ "unpin walker (PTL now keeps the table alive)"."""
+    expect_phase(fault, Phase.R15)
+    fault.pinned = False
+    fault.phase = Phase.R16
+
+
+def r16(world: World, fault: Fault) -> Outcome:
+    """C4: "pte still equals what R7 saw"."""
+    expect_phase(fault, Phase.R16)
+    if keeps(world, Safeguard.C4) and world.read_entry(fault.entry_address) != fault.entry:
+        return fail(fault, Outcome.RACED)
+    fault.phase = Phase.R17
+    return Outcome.OK
+
+
+def r17(world: World, fault: Fault) -> None:
+    """ "commit: write the pte from the *snapshot* (never re-read the VMA)", under the lock of its table."""
+    expect_phase(fault, Phase.R17)
+    if world.lock_holder(world.table_of(fault.entry_address)) != fault.agent:
+        raise NotAllowed(f"R17 writes {fault.entry_address:#x} without the lock of its table")
+    page_prot = fault.page_prot if keeps(world, Safeguard.SNAPSHOT) else world.page_prot_now(fault.id)
+    fault.pte = installed_pte(page_prot, fault.frame, fault.access)
+    world.write_entry(fault.entry_address, fault.pte)
+    if fault.owned:
+        world.map_frame(fault.frame, fault.entry_address)
+        fault.owned = False
+    fault.phase = Phase.R18
+
+
+def r18(world: World, fault: Fault) -> None:
+    """ "unlock PTL; drop the VMA pin": the entry is visible now, and the fault is answered."""
+    expect_phase(fault, Phase.R18)
+    world.drop_lock(fault.locked)
+    fault.locked = 0
+    fault.holds_vma = False
+    fault.phase = Phase.COMMITTED if fault.classic else Phase.IDLE

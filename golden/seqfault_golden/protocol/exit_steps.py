@@ -1,0 +1,91 @@
+"""The ways out of an attempt, and the mm lock as readers take it. [protocol.md 0.2 "on failure"; contract, Steps and outcomes]
+
+The functions follow the rules of `find_steps`: the step's change, or `NotAllowed`.
+"""
+
+from ..layout import Outcome, Status
+from .world import LAST_ATTEMPT, RETRIED, Fault, NotAllowed, NotYet, Phase, Safeguard, World, classic_from, expect_phase, keeps
+
+__all__ = ["answer", "handover", "mm_read_lock", "mm_read_unlock", "mm_refused", "undo"]
+
+
+def undo(world: World, fault: Fault) -> None:
+    """ "undo R9": "lock dropped and frame returned", exactly the frame that was taken, so that none leaks (I4)."""
+    expect_phase(fault, Phase.FAILED)
+    if fault.owned and keeps(world, Safeguard.UNDO):
+        world.return_frame(fault.frame)
+    fault.owned = False
+    if fault.locked:
+        world.drop_lock(fault.locked)
+        fault.locked = 0
+    fault.holds_vma = fault.pinned = False
+    fault.phase = Phase.UNDONE
+
+
+def _expect_turn_of_mm_lock(world: World, fault: Fault) -> None:
+    """The next attempt is the first classic one."""
+    if fault.phase == Phase.UNDONE:
+        if fault.reason not in RETRIED or fault.attempt + 1 < classic_from(world):
+            raise NotAllowed(f"mm lock after attempt {fault.attempt} failed with {Outcome(fault.reason).name}")
+    elif fault.phase != Phase.IDLE:
+        raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
+    elif world.policy != "mm-lock":
+        raise NotAllowed(f"mm lock before the first attempt under policy {world.policy}")
+    if fault.holds_read_lock:
+        raise NotAllowed("mm lock taken twice")
+
+
+def mm_read_lock(world: World, fault: Fault, space: int) -> None:
+    """ "Per space: one writer or many readers"."""
+    _expect_turn_of_mm_lock(world, fault)
+    if world.mm_writer(space):
+        raise NotYet(f"a reader takes the mm lock of space {space}, which a writer holds")
+    world.set_mm_reader(space, fault.agent, True)
+    fault.holds_read_lock = True
+
+
+def mm_refused(world: World, fault: Fault) -> None:
+    """MM_BUSY: "a reader that waited mm_lock_patience cycles hands the fault to software"."""
+    _expect_turn_of_mm_lock(world, fault)
+    fault.reason = Outcome.MM_BUSY
+    fault.phase = Phase.REFUSED
+
+
+def mm_read_unlock(world: World, fault: Fault, space: int) -> None:
+    """After the commit, the undo, or when the page was found mapped."""
+    if fault.phase not in (Phase.UNDONE, Phase.MAPPED, Phase.COMMITTED):
+        raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
+    if not fault.holds_read_lock or fault.agent not in world.mm_readers(space):
+        raise NotAllowed(f"context {fault.agent} does not hold the mm lock of space {space}")
+    world.set_mm_reader(space, fault.agent, False)
+    fault.holds_read_lock = False
+    if fault.phase == Phase.COMMITTED:
+        fault.phase = Phase.IDLE
+
+
+def handover(world: World, fault: Fault, outcome: Outcome) -> None:
+    """ "page request written; outcome = reason, or QUEUE_FULL / BUS_ERROR". Handed over is all that another attempt cannot help."""
+    if fault.phase not in (Phase.UNDONE, Phase.REFUSED):
+        raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
+    if fault.holds_read_lock:
+        raise NotAllowed("HANDOVER under the mm lock: it releases everything first")
+    if fault.reason in RETRIED and fault.attempt < LAST_ATTEMPT:
+        raise NotAllowed(f"HANDOVER after {Outcome(fault.reason).name}, which calls for another attempt")
+    if outcome not in (fault.reason, Outcome.QUEUE_FULL, Outcome.BUS_ERROR):
+        raise NotAllowed(f"HANDOVER for {outcome.name}, the fault failed with {Outcome(fault.reason).name}")
+    fault.reason = outcome
+    fault.phase = Phase.HANDED
+
+
+def answer(world: World, fault: Fault) -> Status:
+    """ "final answer without commit": RETRY after a page request, OK when the page was mapped already."""
+    if fault.phase == Phase.MAPPED:
+        status = Status.OK
+    elif fault.phase == Phase.HANDED:
+        status = Status.RETRY
+    else:
+        raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
+    if fault.holds_read_lock:
+        raise NotAllowed("ANSWER under the mm lock")
+    fault.phase = Phase.IDLE
+    return status
