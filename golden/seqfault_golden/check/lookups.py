@@ -1,47 +1,18 @@
 """Lookups in golden's memory: the page walk and the descent of the VMA tree, now or at any time in a window."""
 
-from ..layout import (
-    NODE_ENTRIES,
-    PAGE_BITS,
-    PTE_BRANCH_MASK,
-    PTE_V,
-    TREE_DEPTH,
-    Outcome,
-    Record,
-    address_of,
-    branch_table,
-    is_branch,
-    node_entry,
-    pointer_kind,
-    record_words,
-    satp_levels,
-    satp_root,
-)  # fmt: skip
+from .. import lookups
+from ..layout import PAGE_BITS, Outcome, Record, branch_table, is_branch, satp_levels, satp_root
+from ..lookups import NO_TABLE_LEVEL
 from .history import Memory, table_key, vmas_key
 
 __all__ = [
-    "NO_TABLE_LEVEL", "covering_record", "find_vma", "find_vma_since", "read_record", "table_of", "walk", "walk_ends_at",
+    "NO_TABLE_LEVEL", "covering_record", "find_vma_since", "read_record", "table_of", "walk", "walk_ends_at",
 ]  # fmt: skip
-
-NO_TABLE_LEVEL = -1
-"""Level of a walk in a space without a table."""
 
 
 def walk(memory: Memory, space: int, vpn: int) -> tuple[int, int, int]:
     """Where a walk ends now: (entry address, entry, level); level -1: the space has no table."""
-    words = memory.words
-    satp = words.get(table_key(space), 0)
-    level = satp_levels(satp) - 1
-    if level < 0:
-        return 0, 0, NO_TABLE_LEVEL
-    table = satp_root(satp)
-    while True:
-        address = table + (vpn >> 9 * level & 511) * 8
-        pte = words.get(address, 0)
-        if level == 0 or pte & PTE_BRANCH_MASK != PTE_V:
-            return address, pte, level
-        table = branch_table(pte)
-        level -= 1
+    return lookups.walk(memory.read, memory.read(table_key(space)), vpn)
 
 
 def walk_ends_at(memory: Memory, space: int, vpn: int, since: int, address: int, pte: int) -> int | None:
@@ -74,50 +45,19 @@ def _descend(memory: Memory, table: int, level: int, vpn: int, since: int, addre
     return None
 
 
-def find_vma(memory: Memory, root: int, vpn: int) -> tuple[Outcome, int, int]:
-    """Descend the tree of pointer word `root`: (OK, record address, id), or NO_VMA or BAD_TREE with zeros.
-
-    "A lookup takes the last entry whose start VPN is <= the VPN, at most 8 levels deep (deeper is BAD_TREE)." [contract, VMA tree]
-    """
-    words = memory.words
-    pointer = root
-    if pointer_kind(pointer) == 0:
-        return Outcome.NO_VMA, 0, 0
-    for _ in range(TREE_DEPTH):
-        if pointer_kind(pointer) != 1:
-            break
-        node = address_of(pointer)
-        pointer = 0
-        vma_id = 0
-        for entry in range(node, node + NODE_ENTRIES * 16, 16):
-            word = words.get(entry + 8, 0)
-            if word & 3 == 0:
-                break
-            start, entry_id = node_entry(words.get(entry, 0))
-            if start > vpn:
-                break
-            pointer, vma_id = word, entry_id
-        if pointer == 0:
-            return Outcome.NO_VMA, 0, 0
-        if pointer_kind(pointer) == 2:
-            return Outcome.OK, address_of(pointer), vma_id
-    return Outcome.BAD_TREE, 0, 0
-
-
 def find_vma_since(memory: Memory, space: int, vpn: int, since: int) -> list[tuple[Outcome, int, int]]:
     """What a lookup may have found in the window: one result per root published in it (reachable nodes never change)."""
-    return [find_vma(memory, root, vpn) for root in memory.values(vmas_key(space), since)]
+    return [lookups.find_vma(memory.read, root, vpn) for root in memory.values(vmas_key(space), since)]
 
 
 def read_record(memory: Memory, address: int) -> Record:
     """The record's words as of now."""
-    words = memory.words
-    return record_words(*(words.get(address + 8 * i, 0) for i in range(4)))
+    return lookups.read_record(memory.read, address)
 
 
 def covering_record(memory: Memory, space: int, vpn: int) -> Record | None:
     """The record that covers a page now, if any; its id is the tree's."""
-    outcome, address, vma_id = find_vma(memory, memory.words.get(vmas_key(space), 0), vpn)
+    outcome, address, vma_id = lookups.find_vma(memory.read, memory.read(vmas_key(space)), vpn)
     if outcome is not Outcome.OK:
         return None
     record = read_record(memory, address)

@@ -146,6 +146,7 @@ class State:
     """
 
     removed: frozenset[Safeguard] = frozenset()
+    copies_on_write = False
 
     def __init__(
         self, *, max_retries: int, sequence_entries: int, policy: str, zero_frame: int, spaces: int, contexts: int, bus_errors: bool,
@@ -246,6 +247,12 @@ class State:
 
     def unmap_frame(self, address: int) -> None:
         self.frames.unmap(address)
+
+    def copy_page(self, pte: int, frame: int) -> None:
+        raise NotAllowed("the engine leaves copy on write to software")
+
+    def flush_page(self, address: int) -> None:
+        raise NotAllowed("the engine leaves copy on write to software")
 
     def mm_writer(self, space: int) -> bool:
         return space in self.mm_writers

@@ -4,10 +4,10 @@ The checker of the engine's events, the exploration of all interleavings and the
 from memory is an argument; what it may change it reaches through `World` and `Fault`.
 """
 
-from . import commit_steps, exit_steps, find_steps, writer_steps
+from . import commit_steps, exit_steps, find_steps, retry_steps, srcu_steps, writer_steps
 from .world import POLICIES, RETRIED, Fault, NotAllowed, NotYet, Phase, Safeguard, World
 
 __all__ = [
     "POLICIES", "RETRIED", "Fault", "NotAllowed", "NotYet", "Phase", "Safeguard", "World", "commit_steps", "exit_steps", "find_steps",
-    "writer_steps",
+    "retry_steps", "srcu_steps", "writer_steps",
 ]  # fmt: skip

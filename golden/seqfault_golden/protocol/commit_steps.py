@@ -3,7 +3,7 @@
 The functions follow the rules of `find_steps`: the step's change and its outcome, or `NotAllowed`.
 """
 
-from ..layout import PTE_A, PTE_D, PTE_W, Access, Outcome
+from ..layout import PTE_A, PTE_D, PTE_V, PTE_W, Access, Outcome
 from .world import Fault, NotAllowed, NotYet, Phase, Safeguard, World, expect_phase, fail, keeps
 
 __all__ = ["installed_pte", "needs_frame", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18"]
@@ -50,6 +50,8 @@ def r9(world: World, fault: Fault, frame: int | None) -> Outcome:
     else:
         world.take_frame(frame, fault.agent)
         fault.owned = True
+        if fault.entry & PTE_V:
+            world.copy_page(fault.entry, frame)
     fault.frame = frame
     fault.phase = Phase.R10
     return Outcome.OK
@@ -71,10 +73,14 @@ def r11(world: World, fault: Fault) -> Outcome:
     return Outcome.OK
 
 
+def _parent_has_changed(world: World, fault: Fault) -> bool:
+    return keeps(world, Safeguard.C2) and not world.parent_is_same(fault.agent)
+
+
 def r12(world: World, fault: Fault) -> Outcome:
     """C2: "*pmd == orig_pmd (huge collapse / table move guard)"."""
     expect_phase(fault, Phase.R12)
-    if not world.parent_is_same(fault.agent) and keeps(world, Safeguard.C2):
+    if keeps(world, Safeguard.EARLY_C2) and _parent_has_changed(world, fault):
         return fail(fault, Outcome.WALK_C2)
     fault.phase = Phase.R13
     return Outcome.OK
@@ -103,6 +109,8 @@ def r14(world: World, fault: Fault) -> Outcome:
     expect_phase(fault, Phase.R14)
     if keeps(world, Safeguard.C3) and _vma_has_changed(world, fault):
         return fail(fault, Outcome.CHANGED_C3)
+    if not keeps(world, Safeguard.EARLY_C2) and _parent_has_changed(world, fault):
+        return fail(fault, Outcome.WALK_C2)
     fault.phase = Phase.R15
     return Outcome.OK
 
@@ -124,12 +132,20 @@ def r16(world: World, fault: Fault) -> Outcome:
 
 
 def r17(world: World, fault: Fault) -> None:
-    """ "commit: write the pte from the *snapshot* (never re-read the VMA)", under the lock of its table."""
+    """ "commit: write the pte from the *snapshot* (never re-read the VMA)", under the lock of its table.
+
+    "COW does clear-flush-set": the old page is in no TLB when the new one is mapped. [protocol.md 1.10]
+    """
     expect_phase(fault, Phase.R17)
     if world.lock_holder(world.table_of(fault.entry_address)) != fault.agent:
         raise NotAllowed(f"R17 writes {fault.entry_address:#x} without the lock of its table")
     page_prot = fault.page_prot if keeps(world, Safeguard.SNAPSHOT) else world.page_prot_now(fault.id)
     fault.pte = installed_pte(page_prot, fault.frame, fault.access)
+    if fault.entry & PTE_V:
+        world.write_entry(fault.entry_address, 0)
+        if keeps(world, Safeguard.COW_FLUSH):
+            world.flush_page(fault.entry_address)
+        world.unmap_frame(fault.entry_address)
     world.write_entry(fault.entry_address, fault.pte)
     if fault.owned:
         world.map_frame(fault.frame, fault.entry_address)

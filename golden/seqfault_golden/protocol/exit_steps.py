@@ -6,7 +6,7 @@ The functions follow the rules of `find_steps`: the step's change, or `NotAllowe
 from ..layout import Outcome, Status
 from .world import LAST_ATTEMPT, RETRIED, Fault, NotAllowed, NotYet, Phase, Safeguard, World, classic_from, expect_phase, keeps
 
-__all__ = ["answer", "handover", "mm_read_lock", "mm_read_unlock", "mm_refused", "undo"]
+__all__ = ["answer", "handover", "mm_read_lock", "mm_read_unlock", "mm_refused", "releases_first", "undo"]
 
 
 def undo(world: World, fault: Fault) -> None:
@@ -63,11 +63,16 @@ def mm_read_unlock(world: World, fault: Fault, space: int) -> None:
         fault.phase = Phase.IDLE
 
 
+def releases_first(world: World, fault: Fault) -> bool:
+    """The mm lock is to be dropped before the page request is written: software may need it to answer."""
+    return fault.holds_read_lock and keeps(world, Safeguard.RELEASE_FIRST)
+
+
 def handover(world: World, fault: Fault, outcome: Outcome) -> None:
     """ "page request written; outcome = reason, or QUEUE_FULL / BUS_ERROR". Handed over is all that another attempt cannot help."""
     if fault.phase not in (Phase.UNDONE, Phase.REFUSED):
         raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
-    if fault.holds_read_lock:
+    if releases_first(world, fault):
         raise NotAllowed("HANDOVER under the mm lock: it releases everything first")
     if fault.reason in RETRIED and fault.attempt < LAST_ATTEMPT:
         raise NotAllowed(f"HANDOVER after {Outcome(fault.reason).name}, which calls for another attempt")

@@ -5,7 +5,7 @@ says that it read) and an explorer or a replay (what is there now). It makes the
 the attempt has failed. It raises `NotAllowed` when the protocol does not allow the step now.
 """
 
-from ..layout import Outcome, VmaFlag, walk_outcome
+from ..layout import PTE_V, Access, Outcome, VmaFlag, walk_outcome
 from .world import RETRIED, Fault, NotAllowed, Phase, Safeguard, World, classic_from, expect_phase, fail, keeps
 
 __all__ = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"]
@@ -92,6 +92,11 @@ def r6(world: World, fault: Fault) -> Outcome:
     return Outcome.OK
 
 
+def _breaks_cow(fault: Fault, level: int, entry: int) -> bool:
+    """A store to a page that is mapped read-only in a VMA that may be written: "read-only pte seen [..] alloc + copy" [protocol.md 1.9]."""
+    return bool(level == 0 and entry & PTE_V and fault.access == Access.STORE and fault.vma_flags & VmaFlag.WRITE)
+
+
 def r7(world: World, fault: Fault, level: int, address: int, entry: int) -> Outcome:
     """ "walk every level with one read per entry; none/bad/huge at any level aborts; orig_pte := *pte": it ended at `entry` of `level`.
 
@@ -100,6 +105,8 @@ def r7(world: World, fault: Fault, level: int, address: int, entry: int) -> Outc
     expect_phase(fault, Phase.R7)
     fault.entry_address, fault.entry = address, entry
     outcome = walk_outcome(entry, level, fault.access)
+    if outcome == Outcome.PRESENT and world.copies_on_write and _breaks_cow(fault, level, entry):
+        outcome = Outcome.OK
     if outcome == Outcome.MAPPED:
         fault.reason = outcome
         fault.holds_vma = False
