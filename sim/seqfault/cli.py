@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -19,6 +19,7 @@ import typer
 from .bench_command import bench
 from .console import complain, fail, json_output, report
 from .errors import CheckFailed, SeqfaultError, UsageError
+from .explore_command import explore
 from .output import OutputFile
 from .prove_command import prove
 from .settings import configuration, parse_settings
@@ -46,6 +47,13 @@ class Policy(StrEnum):
     MM_LOCK = "mm-lock"
 
 
+class RunEngine(StrEnum):
+    """Who serves the faults."""
+
+    RTL = "rtl"
+    GOLDEN = "golden"
+
+
 PresetOption = Annotated[str, typer.Option("--preset", help="Named parameters of the engine.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter; may be repeated.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")]
@@ -70,17 +78,24 @@ def _top(
 @app.command()
 def run(
     trace: Annotated[str, typer.Argument(metavar="TRACE", help="A recorded program: a file, or the name of one that comes with seqfault.")],
+    engine: Annotated[
+        RunEngine, typer.Option("--engine", help="Who serves the faults: the RTL, simulated, or the golden model, whose cycles are turns.")
+    ] = RunEngine.RTL,
     preset: PresetOption = "default",
     settings: SetOption = None,
     policy: Annotated[Policy, typer.Option("--policy", help="How faults are made safe.")] = Policy.SPEC,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")] = 1,
-    latency: Annotated[int, typer.Option("--latency", min=1, max=100_000, metavar="CYCLES", help="Read latency of memory.")] = 50,
+    latency: Annotated[int, typer.Option("--latency", min=1, max=100_000, metavar="CYCLES", help="Read latency of memory (RTL).")] = 50,
     clock_mhz: Annotated[float, typer.Option("--clock-mhz", help="Clock of the engine; only converts cycles to time.")] = 100.0,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N events.")] = None,
     waves: Annotated[Path | None, typer.Option("--waves", metavar="FILE", help="Record a waveform (.vcd or .fst).")] = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Replay a recorded program through the simulated engine, every step checked by the golden model."""
+    """Replay a recorded program through the engine, every step checked by the golden model.
+
+    The golden engine needs no simulator. It takes the protocol's steps in turns, one agent at a time, and counts turns instead of cycles: they
+    order the steps and say nothing about time.
+    """
     from .doctor import require_simulation_tools
     from .report import failures, progress_bar, run_table
 
@@ -90,13 +105,17 @@ def run(
         raise UsageError(f"--clock-mhz must be a positive number, not {clock_mhz}")
     if waves is not None and waves.suffix not in WAVE_FORMATS:
         raise UsageError(f"--waves: {waves} must end in {' or '.join(WAVE_FORMATS)}")
+    if waves is not None and engine is RunEngine.GOLDEN:
+        raise UsageError("--waves: the golden engine has no waveform")
     with json_output(json_path) as json_file, _wave_output(waves) as wave_file:
-        require_simulation_tools(fst=waves is not None and waves.suffix == ".fst")
+        if engine is RunEngine.RTL:
+            require_simulation_tools(fst=waves is not None and waves.suffix == ".fst")
         from .run import run_trace
 
-        with progress_bar(f"replaying {trace}") as progress, _simulation_errors():
+        simulation = _simulation_errors() if engine is RunEngine.RTL else nullcontext()
+        with progress_bar(f"replaying {trace}") as progress, simulation:
             result = run_trace(
-                trace, policy=policy.value, preset=preset, settings=parameters, seed=seed, latency=latency, clock_mhz=clock_mhz,
+                trace, engine=engine.value, policy=policy.value, preset=preset, settings=parameters, seed=seed, latency=latency, clock_mhz=clock_mhz,
                 limit=limit, waves=wave_file, progress=progress,
             )  # fmt: skip
         report(result, run_table(result), json_path, json_file)
@@ -187,6 +206,7 @@ def verilog(
 
 
 app.command()(bench)
+app.command()(explore)
 app.command()(prove)
 app.command()(walk)
 app.command()(synth)

@@ -4,7 +4,6 @@ import json
 import os
 import time
 import traceback
-from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from seqfault_tb.checked import checked_kernel
 from seqfault_tb.errors import HangError
 from seqfault_tb.fast_machine import FastMachine, start
 
-from .replay import OUTCOMES, ReplayResult, replay
-from .trace import Clone, Exec, Trace, load_trace
+from .replay import replay
+from .replay_report import replay_report
+from .trace import load_trace
 
 PROGRESS_SECONDS = 0.25
-CLONE_THREAD = 0x10000
-"""Flag of clone: the child is a thread of the same process."""
 
 
 @cocotb.test()
@@ -48,23 +46,7 @@ async def _replay(dut: SimHandleBase, job: dict[str, Any]) -> dict[str, Any]:
     result = await replay(trace, kernel, machine, clock_mhz=job["clock_mhz"], on_progress=progress)
     seconds = time.perf_counter() - began
     checker.finish(machine.read64)
-    return {
-        **_report(result, job, aborts),
-        **_population(trace),
-        "cycles_per_s": round(result.cycles / seconds),
-        "faults_per_s": round(result.total / seconds),
-        "golden": {"steps_checked": checker.steps_checked, "agreed": checker.agreed, "first_difference": checker.first_difference},
-    }
-
-
-def _population(trace: Trace) -> dict[str, int]:
-    """Threads, processes and address spaces that had a part in the replayed events."""
-    clones = [event for event in trace.events if isinstance(event, Clone)]
-    execs = [event for event in trace.events if isinstance(event, Exec)]
-    children = {clone.child_mm for clone in clones} | {trace.mm} | {execution.mm for execution in execs}
-    return {
-        "threads": 1 + len(clones), "processes": 1 + sum(not clone.flags & CLONE_THREAD for clone in clones), "address_spaces": len(children),
-    }  # fmt: skip
+    return replay_report(trace, result, checker, aborts, job, seconds=seconds)
 
 
 class _Progress:
@@ -78,28 +60,3 @@ class _Progress:
         if now >= self._next:
             self._next = now + PROGRESS_SECONDS
             self._path.write_text(str(done))
-
-
-def _report(result: ReplayResult, job: dict[str, Any], aborts: Counter[str]) -> dict[str, Any]:
-    """The JSON of `run` (formats.md) with our additions."""
-    by_kind: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
-    for _, outcome, kind, _ in result.recorded:
-        by_kind[kind][OUTCOMES[outcome]] += 1
-    latency, linux = result.latency(), result.linux_ns()
-    by_outcome = {}
-    for index, name in enumerate(OUTCOMES):
-        count = sum(1 for record in result.recorded if record[1] == index)
-        part = result.latency(outcome=name)
-        by_outcome[name] = {"count": count, "p50": part.p50, "p99": part.p99, "p999": part.p999, "max": part.max}
-    return {
-        "policy": job["policy"], "preset": job["preset"], "events": result.events, "cycles": result.cycles,
-        "faults": {"total": result.total, **result.faults},
-        "aborts": dict(aborts.most_common()),
-        "commands": dict(result.commands.most_common()),
-        "latency_cycles": {"p50": latency.p50, "p99": latency.p99, "p999": latency.p999, "max": latency.max},
-        "linux_ns": {"p50": linux.p50, "p99": linux.p99, "p999": linux.p999},
-        "by_kind": dict(by_kind), "latency_by_outcome": by_outcome, "clock_mhz": job["clock_mhz"], "latency": job["latency"],
-        "page_requests": dict(result.page_requests.most_common()), "reconciled": dict(result.reconciled),
-        "already_mapped": result.already_mapped, "mismatched": result.mismatched, "first_mismatch": result.first_mismatch,
-        "space_evictions": result.evictions,
-    }  # fmt: skip

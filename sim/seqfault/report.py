@@ -1,7 +1,8 @@
 """What a person reads after `seqfault run`: tables made from the result's JSON.
 
 Besides the keys of `run` in the formats, the result has `clock_mhz`, `by_kind` {kind: {outcome: n}}, `latency_by_outcome`
-{outcome: {count, p50, p99, p999, max}} in cycles, `cycles_per_s`, `faults_per_s`, `mismatched` (answers unlike Linux'),
+{outcome: {count, p50, p99, p999, max}} in cycles, `time_unit` (what these, `cycles` and `cycles_per_s` count: cycles, or the golden engine's turns),
+`engine`, `cycles_per_s`, `faults_per_s`, `mismatched` (answers unlike Linux'),
 `threads`, `processes`, `address_spaces`, and `reconciled` {what: n}: page states that the testbench kernel first made what the recording says
 they were (see `seqfault_tb.kernel.faults`). A key that is missing leaves its line out.
 """
@@ -34,6 +35,9 @@ COUNTS_WIDTH = 56
 Progressing = Callable[[int, int], None]
 """Called with what is done and the total."""
 
+
+CYCLES = "cycles"
+TURNS_NOTE = "No cycles were simulated: a turn is one step group of one agent and says nothing about time."
 
 RECONCILED = {
     "mapped": "mapped without a fault (fault-around, fork)", "unmapped": "unmapped (reclaim, truncation)", "restricted": "write-protected",
@@ -87,7 +91,7 @@ def _faults(result: Mapping[str, Any]) -> Table:
 
 
 def _latencies(result: Mapping[str, Any]) -> Table:
-    clock = result.get("clock_mhz", 100.0)
+    clock, unit = result.get("clock_mhz", 100.0), result.get("time_unit", CYCLES)
     table = _table("Latency of a fault, from request to answer", "", "count", *(label for _key, label in PERCENTILES), "unit")
 
     def add(name: str, row: Mapping[str, Any], *, scale: float, unit: str, style: str = "") -> None:
@@ -99,13 +103,14 @@ def _latencies(result: Mapping[str, Any]) -> Table:
     by_outcome = result.get("latency_by_outcome", {})
     for name in OUTCOME_NAMES:
         if by_outcome.get(name, {}).get("count"):
-            add(name, by_outcome[name], scale=1, unit="cycles")
-    add("all", all_faults, scale=1, unit="cycles", style="bold")
+            add(name, by_outcome[name], scale=1, unit=unit)
+    add("all", all_faults, scale=1, unit=unit, style="bold")
     table.add_section()
-    for name in OUTCOME_NAMES:
-        if by_outcome.get(name, {}).get("count"):
-            add(f"{name}, at {clock:g} MHz", by_outcome[name], scale=1000 / clock, unit="ns")
-    add(f"all, at {clock:g} MHz", all_faults, scale=1000 / clock, unit="ns", style="bold")
+    if unit == CYCLES:
+        for name in OUTCOME_NAMES:
+            if by_outcome.get(name, {}).get("count"):
+                add(f"{name}, at {clock:g} MHz", by_outcome[name], scale=1000 / clock, unit="ns")
+        add(f"all, at {clock:g} MHz", all_faults, scale=1000 / clock, unit="ns", style="bold")
     if result.get("linux_ns"):
         add("Linux, as recorded", result["linux_ns"], scale=1, unit="ns")
     return table
@@ -150,12 +155,14 @@ def _checks(result: Mapping[str, Any]) -> Table:
 
 
 def _speed(result: Mapping[str, Any]) -> Text:
-    parts = [f"{_number(result['cycles'])} cycles in {result['wall_s']:.1f} s"]
+    unit = result.get("time_unit", CYCLES)
+    parts = [f"{_number(result['cycles'])} {unit} in {result['wall_s']:.1f} s"]
     if result.get("cycles_per_s"):
-        parts.append(f"{_number(result['cycles_per_s'])} cycles/s")
+        parts.append(f"{_number(result['cycles_per_s'])} {unit}/s")
     if result.get("faults_per_s"):
         parts.append(f"{_number(result['faults_per_s'])} checked faults/s")
-    return Text(", ".join(parts))
+    note = "" if unit == CYCLES else f"\n{TURNS_NOTE}"
+    return Text(", ".join(parts) + note)
 
 
 def _heading(result: Mapping[str, Any]) -> Text:
@@ -167,7 +174,8 @@ def _heading(result: Mapping[str, Any]) -> Text:
     ]
     plural = {"process": "processes"}
     what = ", ".join(f"{_number(count)} {name if count == 1 else plural.get(name, name + 's')}" for count, name in counted if count is not None)
-    return Text.assemble((str(result["trace"]), "bold"), f": {what}; policy {result['policy']}, preset {result['preset']}")
+    engine = ", engine golden" if result.get("engine") == "golden" else ""
+    return Text.assemble((str(result["trace"]), "bold"), f": {what}; policy {result['policy']}, preset {result['preset']}{engine}")
 
 
 def run_table(result: Mapping[str, Any]) -> RenderableType:

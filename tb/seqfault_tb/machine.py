@@ -1,7 +1,7 @@
 """What the testbench kernel sees of the hardware: memory, registers, doorbells, requester ports.
 
-Two machines implement it: one drives the pins of the engine through cocotb with cocotbext-axi as memory (tests), the other moves whole
-transactions through C++ beside the Verilated model (`seqfault run`).
+Three machines implement it: one drives the pins of the engine through cocotb with cocotbext-axi as memory (tests), one moves whole
+transactions through C++ beside the Verilated model (`seqfault run`), and one is the functional engine of the golden model (`--engine golden`).
 """
 
 from abc import ABC, abstractmethod

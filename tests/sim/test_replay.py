@@ -1,4 +1,4 @@
-"""Replays on the `FakeMachine`: the packaged trace, and small made ones for each thing that a program can do to its memory."""
+"""Replays on the `GoldenMachine`: the packaged trace, and small made ones for each thing that a program can do to its memory."""
 
 import asyncio
 import gzip
@@ -12,9 +12,10 @@ import pytest
 from seqfault.replay import Percentiles, ReplayResult, replay
 from seqfault.replay_plan import make_plan
 from seqfault.trace import Trace, load_trace
-from seqfault_tb.fake_audit import audit
-from seqfault_tb.fake_machine import FakeMachine
+from seqfault_tb.checked import watched_kernel
+from seqfault_tb.golden_machine import GoldenMachine
 from seqfault_tb.kernel import Kernel
+from seqfault_tb.memory_audit import audit
 
 PAGE = 4096
 A = 0x7F0000000000
@@ -79,12 +80,15 @@ class Script:
         return load_trace(self._path, limit)
 
 
-def run(trace: Trace, *, spaces: int = 64, strict: bool = True, **machine: int) -> tuple[ReplayResult, Kernel]:
-    """Replay; the machine must have nothing to complain about, and every fault has one outcome."""
-    fake = FakeMachine(strict=strict, spaces=spaces, **machine)
-    kernel = Kernel(fake, spaces=spaces)
-    result = asyncio.run(replay(trace, kernel, fake))
-    assert fake.violations + audit(fake) == []
+def run(trace: Trace, *, spaces: int = 64, turn_ns: float = 10, **engine: int) -> tuple[ReplayResult, Kernel]:
+    """Replay, a turn taking so many ns of the trace's time: checker and machine have nothing to complain about, every fault has one outcome."""
+    machine = GoldenMachine(strict=True, spaces=spaces, **engine)
+    kernel, checker, _ = watched_kernel(machine, spaces=spaces)
+    result = asyncio.run(replay(trace, kernel, machine, clock_mhz=1000 / turn_ns))
+    checker.finish(machine.read64)
+    assert checker.first_difference is None
+    assert checker.agreed or not trace.events
+    assert machine.violations + audit(machine) == []
     assert result.total == len(result.recorded) == sum(type(event).__name__ == "Fault" for event in trace.events)
     return result, kernel
 
@@ -120,11 +124,11 @@ def test_sqlite_in_part(limit: int) -> None:
 
 
 def test_slow_engine_changes_no_outcome() -> None:
-    """Latency 20000 cycles (200 us): everything drifts, the outcomes stay."""
+    """A turn of 20 us, so a fault of 200 us: everything drifts, the outcomes stay."""
     fast, _ = run(load_trace("sqlite-mmap", limit=600))
-    slow, _ = run(load_trace("sqlite-mmap", limit=600), latency=20_000)
+    slow, _ = run(load_trace("sqlite-mmap", limit=600), turn_ns=20_000)
     assert slow.faults == fast.faults
-    assert slow.latency().p50 >= 20_000 > fast.latency().max
+    assert slow.latency().p50 * 20_000 >= 200_000 > fast.latency().max * 10
 
 
 def test_mprotect_then_segv_then_back(script: Script) -> None:
@@ -263,8 +267,8 @@ def test_threads_race_a_protector(script: Script) -> None:
         script.call("mprotect", ("set", 0, 16), prot=3, **fields)
         for tid in (1, 2, 3):
             script.fault(low + tid, "r", tid=tid, prot=0)
-    for latency in (40, 3000):
-        result, _ = run(script.trace(), latency=latency)
+    for turn_ns in (40, 3000):
+        result, _ = run(script.trace(), turn_ns=turn_ns)
         assert (result.mismatched, result.first_mismatch) == (0, None)
         assert result.faults["refused"] == 90
         assert result.total == 270
@@ -281,10 +285,10 @@ def test_faults_go_on_during_a_change(script: Script) -> None:
     for turn in range(10):
         began = script.add("mprotect", at=start + 2500 * turn, dur_ns=2400, wlock_ns=[100, 2300], addr=f"{A:#x}", len=PAGE, prot=1, ret=0)
         script.line("prot", 0, 16, "r--p" if turn % 2 == 0 else "rw-p", at=began + 2300)
-    result, _ = run(script.trace(), latency=40)
+    result, _ = run(script.trace(), turn_ns=40)
     assert result.mismatched == 0
     assert result.faults["speculative"] == 40
-    assert result.latency(outcome="speculative").max < 200
+    assert result.latency(outcome="speculative").max < 50
 
 
 def test_a_difference_from_linux_is_counted_and_named(script: Script) -> None:

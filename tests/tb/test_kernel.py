@@ -1,4 +1,4 @@
-"""The testbench kernel on the `FakeMachine`: operations, and that each of its duties is missed when it is left out."""
+"""The testbench kernel on the `GoldenMachine`: operations, and that each of its duties is missed when it is left out."""
 
 import asyncio
 import re
@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
+from seqfault_golden.lookups import walk
+from seqfault_tb.checked import watched_kernel
 from seqfault_tb.errors import HangError
-from seqfault_tb.fake_audit import audit
-from seqfault_tb.fake_machine import FakeMachine
-from seqfault_tb.fake_walks import walk
+from seqfault_tb.golden_machine import GoldenMachine
 from seqfault_tb.kernel import AddressSpace, FaultCall, FaultReport, Kernel, LayoutChange, drive
 from seqfault_tb.kernel import commands as cmd
 from seqfault_tb.kernel import kernel as kernel_module
@@ -18,6 +18,7 @@ from seqfault_tb.kernel.frames import Frames
 from seqfault_tb.kernel.memory_layout import FreeRing, Quarantine, ReleasedRing
 from seqfault_tb.kernel.page_requests import Verdict
 from seqfault_tb.kernel.tasks import Future
+from seqfault_tb.memory_audit import audit
 
 LOAD, STORE, FETCH = 0, 1, 2
 BASE = 0x7F000_0000
@@ -29,11 +30,11 @@ def set_range(start: int, end: int, perm: str = "rw-p", kind: str = "anon", file
 
 
 class Bench:
-    """A kernel with one address space on a strict FakeMachine; `run` executes coroutines to their ends."""
+    """A kernel with one address space on a strict GoldenMachine, the checker watching both; `run` executes coroutines to their ends."""
 
     def __init__(self, changes: list[LayoutChange], *, spaces: int = 8, **machine: int) -> None:
-        self.machine = FakeMachine(strict=True, spaces=spaces, **machine)
-        self.kernel = Kernel(self.machine, spaces=spaces)
+        self.machine = GoldenMachine(strict=True, spaces=spaces, **machine)
+        self.kernel, self.checker, _ = watched_kernel(self.machine, spaces=spaces)
         self.mm = self.kernel.new_mm(0, changes)
 
     def run(self, *coroutines: Coroutine) -> list:
@@ -49,13 +50,16 @@ class Bench:
         return await self.kernel.faults.run(call, reconcile=more.get("reconcile", False))
 
     def entry(self, vpn: int, mm: AddressSpace | None = None) -> int:
-        return walk(self.machine.read64, (mm or self.mm).table.satp, vpn).entry
+        return walk(self.machine.read64, (mm or self.mm).table.satp, vpn)[1]
 
     def frame(self, vpn: int, mm: AddressSpace | None = None) -> int:
         return self.entry(vpn, mm) >> 10
 
     def complaints(self) -> list[str]:
-        return self.machine.violations + audit(self.machine)
+        """What software or the engine did wrong; the run is over."""
+        self.checker.finish(self.machine.read64)
+        difference = [] if self.checker.agreed else [str(self.checker.first_difference)]
+        return [*difference, *self.machine.violations, *audit(self.machine)]
 
 
 def test_first_touch_needs_a_table_then_the_engine_does_it() -> None:
@@ -125,7 +129,7 @@ def test_a_table_without_vmas_is_freed_and_used_again() -> None:
         table = bench.mm.table.entry(BASE)
         await bench.mm.change([LayoutChange(op="clear", start=BASE, end=BASE + 1024)])
         assert bench.mm.table.entry(BASE) == 0
-        assert walk(bench.machine.read64, bench.mm.table.satp, BASE + 5).level == 1
+        assert walk(bench.machine.read64, bench.mm.table.satp, BASE + 5)[2] == 1
         await bench.fault(BASE + 2048)
         assert bench.mm.table.entry(BASE + 2048) == table, "the first table to be free again"
         assert not bench.entry(BASE + 2048 + 5) & 1
@@ -341,6 +345,15 @@ def _skip_fences(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Kernel, "fence", fence)
 
 
+def _fence_nothing(patch: pytest.MonkeyPatch) -> None:
+    def fence(self: Kernel, previous_reads: bool = True) -> Future:
+        number, done = self.commands.post_fence(False)
+        self.memory.quarantine.fence_posted(number)
+        return done
+
+    patch.setattr(Kernel, "fence", fence)
+
+
 def _skip_mm_lock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cmd, "mm_lock", _no_operation)
 
@@ -363,7 +376,8 @@ PLANTED: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "no PROTECT": (_skip_protect, "more rights|which belongs to"),
     "no section": (_skip_sections, "outside a section"),
     "no fence": (_skip_fences, "before the fence|outside a section|before a fence has completed"),
-    "no mm lock": (_skip_mm_lock, "without MM.LOCK"),
+    "fences without PR": (_fence_nothing, "before the fence of its section"),
+    "no mm lock": (_skip_mm_lock, "without the mm lock of space 0"),
     "no quarantine": (_skip_quarantine, "the reachable node|before a fence has completed"),
     "no copy": (_skip_copy, "which belongs to"),
     "no references": (_skip_references, "which belongs to|which is free"),
@@ -396,6 +410,18 @@ def test_nothing_left_out_is_nothing_wrong() -> None:
     bench = Bench([set_range(BASE, BASE + 16), set_range(BASE + 256, BASE + 260, "rw-p", "file_priv", FILE)], spaces=64)
     bench.run(_everything(bench))
     assert bench.complaints() == []
+
+
+def test_a_record_edited_outside_a_section_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    _skip_sections(monkeypatch)
+    bench = Bench([set_range(BASE, BASE + 16)], spaces=64)
+
+    async def program() -> None:
+        await bench.fault(BASE)
+        await bench.mm.change([LayoutChange(op="prot", start=BASE, end=BASE + 16, perm="r--p")])
+
+    bench.run(program())
+    assert re.search("software writes the record of VMA 1 outside a section", "\n".join(bench.complaints()))
 
 
 @pytest.mark.parametrize("name", PLANTED)

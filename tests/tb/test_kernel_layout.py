@@ -4,14 +4,24 @@ from random import Random
 
 import pytest
 
-from seqfault_tb.fake_machine import FakeMachine
-from seqfault_tb.fake_walks import find_vma, records
+from seqfault_golden import Outcome
+from seqfault_golden.layout import Record
+from seqfault_golden.lookups import find_vma, read_record
+from seqfault_tb.golden_machine import GoldenMachine
 from seqfault_tb.kernel import LayoutChange, MemoryMap, commands
 from seqfault_tb.kernel.layout import Layout, Vma
 from seqfault_tb.kernel.memory_layout import Pool, Quarantine
 from seqfault_tb.kernel.vma_tree import VmaTree, write_record
+from seqfault_tb.memory_audit import records
 
 PERMS = ("rw-p", "r--p", "---p", "r-xp")
+
+
+def found_record(machine: GoldenMachine, root: int, page: int) -> Record | None:
+    """The record that a lookup ends at; None: no such entry."""
+    outcome, address, _ = find_vma(machine.read64, root, page)
+    assert outcome in (Outcome.OK, Outcome.NO_VMA)
+    return read_record(machine.read64, address) if outcome == Outcome.OK else None
 
 
 def random_changes(rng: Random, pages: int) -> list[LayoutChange]:
@@ -35,7 +45,7 @@ def apply_to_pages(pages: list[str | None], change: LayoutChange) -> None:
 def test_layout_and_tree_follow_random_changes(seed: int) -> None:
     """After each change: the layout, and the tree found in memory, say for every page what a list of pages says; ids are never doubled."""
     rng, size = Random(seed), 120
-    machine, memory = FakeMachine(), MemoryMap()
+    machine, memory = GoldenMachine(), MemoryMap()
     layout, tree, pages = Layout(), VmaTree(machine, memory), [None] * size
     deepest = 0
     for _ in range(150):
@@ -52,7 +62,7 @@ def test_layout_and_tree_follow_random_changes(seed: int) -> None:
             low, high = min(vma.start for vma in changed), max(vma.start for vma in changed) + 1
             tree.replace(low, high, layout.starting_in(low, high))
         for page, perm in enumerate(pages):
-            vma, record = layout.find(page), find_vma(machine.read64, tree.pointer, page)
+            vma, record = layout.find(page), found_record(machine, tree.pointer, page)
             covered = record is not None and record.start <= page < record.end
             assert (vma is not None) == covered == (perm is not None)
             if vma is not None and record is not None and perm is not None:
@@ -66,7 +76,7 @@ def test_layout_and_tree_follow_random_changes(seed: int) -> None:
 
 def test_a_change_writes_few_nodes() -> None:
     """Cost is O(depth): one VMA among 2000 changes at most as many nodes as the tree is deep, plus splits."""
-    machine, memory = FakeMachine(), MemoryMap()
+    machine, memory = GoldenMachine(), MemoryMap()
     vmas = [Vma(start=10 * n, end=10 * n + 5, flags=3, pgoff=0, kind="anon", file=None, id=n + 1, record=0x1000 + 64 * n) for n in range(2000)]
     tree = VmaTree(machine, memory)
     tree.replace(0, 1 << 40, vmas)
@@ -74,7 +84,7 @@ def test_a_change_writes_few_nodes() -> None:
     tree.replace(10_000, 10_001, [Vma(start=10_000, end=10_003, flags=1, pgoff=0, kind="anon", file=None, id=1001, record=0x1000)])
     assert 0 < len(machine.memory) - before <= 16 * 6
     machine.memory[0x1000] = 10_000 | 1001 << 48
-    record = find_vma(machine.read64, tree.pointer, 10_002)
+    record = found_record(machine, tree.pointer, 10_002)
     assert record is not None
     assert record.id == 1001
 

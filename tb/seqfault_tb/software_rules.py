@@ -1,0 +1,126 @@
+"""Rules for software that the golden checker does not follow, watched by the `GoldenMachine`: stale translations, fences, and VMA trees in use.
+
+The checker cannot judge fences: the engine's FENCE leaves the event port after software may have seen the word that the fence writes. Here both
+are one turn.
+[docs/software-contract.md, VMA tree: "Software replaces nodes by copy [..]; it never edits a reachable node. It may edit a reachable record between
+SEQ.BEGIN and SEQ.END of its id. Old nodes, records and page tables are reused only after an IOFENCE.C with PR"]
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from seqfault_golden import Outcome, Step, StepEvent
+from seqfault_golden.layout import PAGE_BITS, pte_ppn
+from seqfault_golden.lookups import find_vma, read_record, walk
+
+if TYPE_CHECKING:
+    from .golden_machine import GoldenMachine
+
+__all__ = ["SoftwareRules", "tree_entries"]
+
+NODE, RECORD = 1, 2
+LINE = 64
+
+
+def tree_entries(read: Callable[[int], int], pointer: int) -> Iterator[tuple[int, int, int]]:
+    """All pointer words of a tree in order, from the root on: (pointer word, start VPN and id of the entry that holds it)."""
+    yield from _entries(read, 0, 0, pointer)
+
+
+def _entries(read: Callable[[int], int], start: int, vma_id: int, pointer: int) -> Iterator[tuple[int, int, int]]:
+    yield pointer, start, vma_id
+    if pointer & 3 != NODE:
+        return
+    node = pointer & ~127
+    for address in range(node, node + 128, 16):
+        below = read(address + 8)
+        if below & 3 == 0:
+            return
+        first = read(address)
+        yield from _entries(read, first & (1 << 48) - 1, first >> 48, below)
+
+
+class SoftwareRules:
+    """Collects violations. A "mark" counts SPACE_VMAS and SEQ_BEGIN steps, so that a fence knows what came before it.
+
+    `strict` follows every line of the published VMA trees: slow with many VMAs.
+    """
+
+    def __init__(self, machine: "GoldenMachine", strict: bool) -> None:
+        self._machine, self._strict = machine, strict
+        self.violations: list[str] = []
+        self._mark = self._fenced = 0
+        self._begun: dict[int, int] = {}
+        self._leaf_tables: dict[int, tuple[int, int]] = {}
+        self._reachable: dict[int, dict[int, int | None]] = {}
+        self._retired: dict[int, int] = {}
+
+    def translated(self, space: int, vpn: int, pa: int) -> None:
+        """A kept translation is used: unless the space is being changed, it must agree with the tables."""
+        machine = self._machine
+        world = machine.engine.world
+        _, now, level = walk(machine.read64, world.tables[space], vpn)
+        if not world.mm_writer(space) and pte_ppn(now) | vpn & (1 << 9 * level) - 1 != pa >> PAGE_BITS:
+            self.violations.append(f"space {space}: the TLB still maps page {vpn:#x} to {pa:#x}, the table says {now:#x}")
+
+    def event(self, event: StepEvent) -> None:
+        """A step took effect. A fence covers what was done before it: commands run in order."""
+        if event.first == Step.R7:
+            self._leaf_tables[event.addr >> PAGE_BITS] = event.space, event.vpn >> 9
+        elif event.first == Step.SEQ_BEGIN:
+            self._mark += 1
+            self._begun[event.id] = self._mark
+        elif event.first == Step.SPACE_VMAS:
+            self._mark += 1
+            if self._strict:
+                self._published(event.space, event.data)
+        elif event.first == Step.FENCE and event.data & 1:
+            self._fenced = self._mark
+
+    def _published(self, space: int, root: int) -> None:
+        lines: dict[int, int | None] = {}
+        for pointer, _, vma_id in tree_entries(self._machine.read64, root):
+            if pointer & 3 == RECORD:
+                lines[pointer & ~(LINE - 1)] = vma_id
+            elif pointer & 3 == NODE:
+                lines.update({pointer & ~127: None, (pointer & ~127) + LINE: None})
+        for line in self._reachable.get(space, {}):
+            if line not in lines:
+                self._retired[line] = self._mark
+        self._reachable[space] = lines
+
+    def software_writes(self, address: int) -> None:
+        """Before a software write takes effect."""
+        if address >> PAGE_BITS in self._leaf_tables:
+            self._leaf_write(address)
+        if self._strict:
+            self._tree_write(address & ~(LINE - 1))
+
+    def _leaf_write(self, address: int) -> None:
+        """In a section of its VMA (which the checker sees to), after a fence."""
+        read, world = self._machine.read64, self._machine.engine.world
+        space, prefix = self._leaf_tables[address >> PAGE_BITS]
+        vpn = prefix << 9 | address >> 3 & 511
+        here, _, level = walk(read, world.tables[space], vpn)
+        if here != address or level != 0:
+            return
+        outcome, record, vma_id = find_vma(read, world.vmas[space], vpn)
+        if outcome != Outcome.OK or not (found := read_record(read, record)).start <= vpn < found.end:
+            return
+        if world.active_writers(vma_id) and self._begun[vma_id] > self._fenced:
+            self.violations.append(f"space {space}: software writes the entry of page {vpn:#x} before the fence of its section")
+
+    def _tree_write(self, line: int) -> None:
+        for space, lines in self._reachable.items():
+            if line in lines:
+                vma_id = lines[line]
+                if vma_id is None:
+                    self.violations.append(f"space {space}: software writes the reachable node at {line:#x}")
+                elif not self._machine.engine.world.active_writers(vma_id):
+                    self.violations.append(f"space {space}: software writes the record of VMA {vma_id} outside a section")
+                return
+        if line in self._retired:
+            if self._retired[line] > self._fenced:
+                self.violations.append(f"software reuses {line:#x}, which was unlinked, before a fence has completed")
+            else:
+                del self._retired[line]
