@@ -10,6 +10,7 @@ from .command_unit import CommandUnit
 from .config import EngineConfig
 from .fault_unit import FaultUnit
 from .frame_pool import FramePool
+from .line_changes import LineChanges
 from .locked_update import LockedUpdate
 from .memory_updater import MemoryUpdater
 from .messages import Answer, Event, Request
@@ -81,6 +82,7 @@ class Engine(wiring.Component):
         self.sequences = SequenceTable(config)
         self.pte_locks = PteLocks(config)
         self.mm_locks = MmLocks(config)
+        self.changes = LineChanges()
         self.slot = StepSlot()
         self.pool = FramePool(config)
         self.page_requests = PageRequestQueue(config)
@@ -94,12 +96,13 @@ class Engine(wiring.Component):
         m = Module()
         for name in (
             "translator", "walker", "finder", "fault_unit", "command_unit", "spaces", "sequences", "pte_locks", "mm_locks",
-            "slot", "pool", "page_requests", "released", "register_file", "updates", "updater", "memory",
+            "changes", "slot", "pool", "page_requests", "released", "register_file", "updates", "updater", "memory",
         ):  # fmt: skip
             m.submodules[name] = getattr(self, name)
         self._connect_outside(m)
         self._connect_memory(m)
         self._connect_translation(m)
+        self._connect_changes(m)
         self._connect_fault_unit(m)
         self._connect_command_unit(m)
         self._connect_queues(m)
@@ -149,6 +152,18 @@ class Engine(wiring.Component):
         ]
         for block in (self.translator, self.walker, self.fault_unit):
             m.d.comb += [block.invalidate.eq(self.command_unit.invalidate), block.record.eq(self.command_unit.record)]
+
+    def _connect_changes(self, m: Module) -> None:
+        changes, unit, translator = self.changes, self.fault_unit, self.translator
+        m.d.comb += [
+            changes.miss_vpn.eq(translator.changes_vpn),
+            translator.changes.eq(changes.miss_changes),
+            changes.fault_vpn.eq(unit.changes_vpn),
+            unit.changes.eq(changes.fault_changes),
+            changes.command.eq(self.command_unit.slot.event_valid),
+            changes.committed.eq(unit.committed),
+            changes.committed_vpn.eq(unit.fill_record.vpn),
+        ]
 
     def _connect_fault_unit(self, m: Module) -> None:
         unit, commands = self.fault_unit, self.command_unit

@@ -47,12 +47,14 @@ class AfterStep(enum.Enum, shape=3):
 class Context(data.Struct):
     """What a fault remembers between steps. [protocol.md 1.5: the snapshot list]
 
-    `attempt` counts from 0; `classic`: under the mm lock as a reader; `holds_vma`: policy vma-lock; `locked`: it holds the lock of the
-    entry's table; `rounds`: times parked on a PTE lock; `outcome`: why the attempt ended; `id`, `seq`, `page_prot`: the VMA as snapshot;
-    `pte_addr`: where the leaf entry is, in bytes; `frame`: PPN to map, `owned` if it came from the pool.
+    `known`: R7 takes what the miss's walk has found; `attempt` counts from 0; `classic`: under the mm lock as a reader; `holds_vma`: policy
+    vma-lock; `locked`: it holds the lock of the entry's table; `rounds`: times parked on a PTE lock; `outcome`: why the attempt ended;
+    `id`, `seq`, `page_prot`: the VMA as snapshot; `pte_addr`: where the leaf entry is, in bytes; `frame`: PPN to map, `owned` if it came
+    from the pool.
     """
 
     state: ContextState
+    known: 1
     attempt: 3
     classic: 1
     holds_vma: 1

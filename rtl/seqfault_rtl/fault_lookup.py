@@ -80,7 +80,7 @@ def find(m: Module, s: "FaultSteps") -> None:
 
 
 def fields(m: Module, s: "FaultSteps") -> None:
-    """R3 to R6 on the record as it was read; the walk starts."""
+    """R3 to R6 on the record as it was read; the walk starts, unless that of the miss still stands."""
     fields, r = s.found.fields, s.request
     flags = Signal(VmaFlags)
     s.emit(m, Step.R3, Step.R6)
@@ -100,12 +100,26 @@ def fields(m: Module, s: "FaultSteps") -> None:
     with m.Elif(~allowed):
         s.abort(m, Step.R6, Outcome.ACCESS)
     with m.Else():
-        m.d.comb += s.walk.eq(1)
-        s.go(m, ContextState.WALK, AfterStep.WAIT)
+        m.d.comb += [s.watch.eq(1), s.next.known.eq(s.is_walk_known())]
+        with m.If(s.is_walk_known()):
+            s.go(m, ContextState.WALK)
+        with m.Else():
+            m.d.comb += s.walk.eq(1)
+            s.go(m, ContextState.WALK, AfterStep.WAIT)
 
 
 def walk(m: Module, s: "FaultSteps") -> None:
     """R7: only an empty leaf entry goes on; a sufficient one is the answer."""
+    with m.If(s.context.known):
+        s.emit(m, Step.R7)
+        m.d.comb += [s.event.addr.eq(s.request.pte_addr), s.next.pte_addr.eq(s.request.pte_addr)]
+        s.go(m, ContextState.ALLOCATE)
+    with m.Else():
+        _walked(m, s)
+
+
+def _walked(m: Module, s: "FaultSteps") -> None:
+    """R7 by a walk of its own."""
     walked, pte = s.walked, s.walked.pte
     s.emit(m, Step.R7)
     m.d.comb += [s.event.addr.eq(walked.pte_addr), s.event.data.eq(pte), s.next.pte_addr.eq(walked.pte_addr)]

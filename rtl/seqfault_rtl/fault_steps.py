@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from . import fault_commit, fault_exit, fault_lookup
 from .config import EngineConfig
 from .fault_context import AfterStep, Context, ContextState, Policy
-from .messages import AnswerStatus, Event, FaultAnswer, FaultRequest, FindResponse, How, Outcome, Step, WalkResponse
+from .messages import AnswerStatus, ChangeCount, Event, FaultAnswer, FaultRequest, FindResponse, How, Outcome, Step, WalkResponse
 from .paging import PPN_BITS, Access, Pte
 
 __all__ = ["FaultSteps"]
@@ -29,6 +29,7 @@ class FaultSteps(wiring.Component):
     found, walked, handed, write_error : what the finder, the walker, the page-request queue and memory answered last.
     sequence_id, sequence : combinational query: the sequence of that VMA id now. vma_free : no writer claims the VMA (policy vma-lock).
     stale : an invalidation touched the page since the walk began. raced : a leaf entry of the page's line changed since then.
+    changes : combinational query: the count of changes for the fault's page now (`line_changes.py`).
     lock_busy : the leaf table's lock is held. may_read : the mm lock can be taken by a reader. patience_over : it was waited for too long.
     frame_available, frame, zero_frame, policy : the pool's next frame (PPN) and the settings.
     next, after : what to store, and what the context waits for.
@@ -67,6 +68,7 @@ class FaultSteps(wiring.Component):
     vma_free: In(1)
     stale: In(1)
     raced: In(1)
+    changes: In(ChangeCount)
     lock_busy: In(1)
     may_read: In(1)
     patience_over: In(1)
@@ -82,6 +84,7 @@ class FaultSteps(wiring.Component):
     entry: Out(Pte)
     find: Out(1)
     walk: Out(1)
+    watch: Out(1)
     take_frame: Out(1)
     give_frame: Out(1)
     hold_vma: Out(1)
@@ -186,6 +189,10 @@ class FaultSteps(wiring.Component):
         with m.If(changed):
             self.abort(m, step, outcome)
         return ~changed
+
+    def is_walk_known(self) -> Value:
+        """The walk of the miss found the leaf entry empty, and nothing has changed since it began."""
+        return self.request.empty & (self.changes == self.request.changes)
 
     def has_raced(self) -> Value:
         """C4: the leaf entry may not be what the walk saw."""

@@ -15,6 +15,7 @@ from .fault_context import Context, Policy
 from .fault_steps import FaultSteps
 from .fault_tracking import FaultTracking
 from .messages import (
+    ChangeCount,
     FaultAnswer,
     FaultRequest,
     FillRecord,
@@ -48,11 +49,13 @@ class FaultUnit(wiring.Component):
     Members
     -------
     faults, answers : from and to the translator. fill, fill_port, fill_record : strobe: the leaf just committed, for the TLB of that port.
+    committed : strobe: the entry of `fill_record.vpn` is visible, or nobody knows what it holds.
     find_request .. page_done : the finder, the walker, the commit's write port, the page-request queue; one request a context at most.
     frame_available, frame, frame_take, frame_give, frame_back : the frame pool (PPNs). zero_frame, policy : settings.
     slot : the step slot. sequence_id, sequence, vma_hold, vma_drop, vma_free : the sequence table's side of it.
     lock_table, lock_holder, lock_acquire, lock_release, lock_busy, lock_freed : the PTE locks (`lock_freed`: somebody released one).
     mm_space, mm_acquire, mm_release, mm_may_read, mm_freed : the mm locks (`mm_freed`: a writer released one).
+    changes_vpn, changes : combinational query: the count of changes for this page (`line_changes.py`).
     invalidate, record, changed, changed_space, changed_vpn : what the command unit did (`fault_tracking.py`).
     pinned : one bit per context, inside an attempt; a fence waits for them.
     count_how, count_abort, abort_reason : strobes for the counters: a fault ended so; an attempt was aborted.
@@ -63,6 +66,7 @@ class FaultUnit(wiring.Component):
     fill: Out(1)
     fill_port: Out(8)
     fill_record: Out(FillRecord)
+    committed: Out(1)
     find_request: Out(stream.Signature(FindRequest))
     find_response: In(stream.Signature(FindResponse))
     walk_request: Out(stream.Signature(WalkRequest))
@@ -94,6 +98,8 @@ class FaultUnit(wiring.Component):
     mm_release: Out(1)
     mm_may_read: In(1)
     mm_freed: In(1)
+    changes_vpn: Out(VPN_BITS)
+    changes: In(ChangeCount)
     invalidate: In(1)
     record: In(InvalidateRecord)
     changed: In(1)
@@ -253,7 +259,9 @@ class FaultUnit(wiring.Component):
             self.pinned.eq(schedule.pinned),
         ]
         m.d.comb += [
-            tracking.watch.eq(go & steps.walk),
+            self.changes_vpn.eq(request.vpn),
+            steps.changes.eq(self.changes),
+            tracking.watch.eq(go & steps.watch),
             tracking.agent.eq(steps.agent),
             tracking.space.eq(request.space),
             tracking.vpn.eq(request.vpn),
@@ -265,6 +273,7 @@ class FaultUnit(wiring.Component):
             tracking.changed_vpn.eq(self.changed_vpn),
             steps.stale.eq(tracking.stale.bit_select(steps.agent, 1)),
             steps.raced.eq(tracking.raced.bit_select(steps.agent, 1)),
+            self.committed.eq(go & steps.changed),
             self.fill.eq(go & steps.fill),
             self.fill_port.eq(request.port),
             self.fill_record.space.eq(request.space),

@@ -339,10 +339,18 @@ class VmaFields(data.Struct):
     page_prot: 10
 
 
+class ChangeCount(data.Struct):
+    """Steps of the command unit, and commits in the line of a page, since reset; see `line_changes.py`."""
+
+    commands: 24
+    commits: 16
+
+
 class FaultRequest(data.Struct):
     """A page fault found by the Translator; `vpn` of the full address (52 bits, canonical), `offset` the address within the page.
 
-    `reason`: what is wrong with the entry (NOT_VALID, BAD_TABLE, ACCESS, AD_CLEAR), for those who cannot repair it.
+    `reason`: what is wrong with the entry (NOT_VALID, BAD_TABLE, ACCESS, AD_CLEAR), for those who cannot repair it. `empty`: a walk that began
+    at `changes` ended at the leaf entry at `pte_addr`, which was 0.
     """
 
     vpn: 52
@@ -353,6 +361,9 @@ class FaultRequest(data.Struct):
     port: 8
     tag: 9
     reason: Outcome
+    empty: 1
+    pte_addr: PADDR_BITS
+    changes: ChangeCount
 
 
 class FaultAnswer(data.Struct):

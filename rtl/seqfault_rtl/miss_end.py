@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
-from .messages import AnswerStatus, FaultAnswer, FaultRequest, FillRecord, Outcome, WalkOutcome, WalkResponse
+from .messages import AnswerStatus, ChangeCount, FaultAnswer, FaultRequest, FillRecord, Outcome, WalkOutcome, WalkResponse
 from .miss_records import (
     PAGE_OFFSET_BITS,
     AdRequest,
@@ -22,13 +22,17 @@ __all__ = ["EndedMiss", "EndedMisses", "MissEnd"]
 
 
 class EndedMiss(data.Struct):
-    """How a miss ended. Without `decided`: by what `walk` says, from memory or the L2 TLB (`from_l2`). With it: `refused`, else a page fault."""
+    """How a miss ended. Without `decided`: by what `walk` says, from memory or the L2 TLB (`from_l2`). With it: `refused`, else a page fault.
+
+    `changes`: the count when the walk in memory began.
+    """
 
     walk: WalkResponse
     from_l2: 1
     decided: 1
     refused: 1
     reason: Outcome
+    changes: ChangeCount
 
 
 class EndedMisses(data.StructLayout):
@@ -126,6 +130,10 @@ class MissEnd(wiring.Component):
             self.updates.valid.eq(valid & verdict.needs_update),
             taken.eq(Mux(verdict.faulted, self.faults.ready, Mux(verdict.needs_update, self.updates.ready, self.answers.ready))),
             *compose_fault(self.faults.payload, asked, verdict.reason),
+            # V=0 with content (a swap entry, say) belongs to software
+            self.faults.payload.empty.eq(~end.decided & (walk.outcome == WalkOutcome.NONE) & (walk.level == 0) & ~walk.pte.as_value().any()),
+            self.faults.payload.pte_addr.eq(walk.pte_addr),
+            self.faults.payload.changes.eq(end.changes),
             self.fill.eq(valid & verdict.permitted & self.answers.ready & ~walk.stale),
             self.fill_port.eq(asked.port),
             self.from_l2.eq(end.from_l2),

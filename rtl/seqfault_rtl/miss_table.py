@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .config import EngineConfig
+from .messages import ChangeCount
 from .miss_records import PAGE_OFFSET_BITS, PortRequest
 
 __all__ = ["MissTable", "miss_bits", "walk_tag_bits"]
@@ -37,7 +38,9 @@ class MissTable(wiring.Component):
     request, valid : the next miss; it may enter. found : an open walk is for its page. has_walk : there is a number for another walk, `walk`.
     enter : strobe: it enters as number `miss`; with `start` it begins `walk`, with `join` it waits for the walk found, else it is alone.
     invalidate : strobe: closes all walks, one that starts in this cycle too.
-    ended, head : number of a walk, and the miss that began it. close : strobe: it has ended. Misses that join in this cycle still count.
+    changes : the count of changes at this moment, kept with a walk that starts.
+    ended, head, began : number of a walk, the miss that began it, and the count when it did. close : strobe: it has ended. Misses that join
+        in this cycle still count.
     miss, current : a miss to be read. asked : its request. following : the miss that joined `current_walk` after it, if not `is_last`.
     leave : strobe: `current` is answered. leave_walk : strobe: nobody waits for `current_walk` any more.
     """
@@ -58,8 +61,10 @@ class MissTable(wiring.Component):
                 "join": In(1),
                 "miss": Out(self._miss),
                 "invalidate": In(1),
+                "changes": In(ChangeCount),
                 "ended": In(self._walk),
                 "head": Out(self._miss),
+                "began": Out(ChangeCount),
                 "close": In(1),
                 "current": In(self._miss),
                 "current_walk": In(self._walk),
@@ -81,6 +86,7 @@ class MissTable(wiring.Component):
         joined = self._find(m)
         begins, joins = self.enter & self.start, self.enter & self.join
         m.d.comb += self.head.eq(self._column(m, "heads", self._miss, self.miss, self.has_walk, self.walk, self.ended))
+        m.d.comb += self.began.eq(self._column(m, "began_at", ChangeCount, self.changes, self.has_walk, self.walk, self.ended))
         m.submodules.tails = tails = Memory(shape=self._miss, depth=self._walks, init=[])
         write, of_joined, of_current = tails.write_port(), tails.read_port(domain="comb"), tails.read_port(domain="comb")
         m.d.comb += [

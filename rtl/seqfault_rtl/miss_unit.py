@@ -21,6 +21,7 @@ from .fast_lane import FastLane
 from .l2_tlb import L2Tlb
 from .messages import (
     Answer,
+    ChangeCount,
     FaultAnswer,
     FaultRequest,
     FillRecord,
@@ -34,6 +35,7 @@ from .miss_end import MissEnd
 from .miss_records import PAGE_OFFSET_BITS, Miss
 from .miss_sort import MissSort
 from .miss_table import MissTable
+from .paging import VPN_BITS
 from .round_robin import RoundRobin
 from .stream_merge import StreamMerge
 
@@ -61,6 +63,7 @@ class MissUnit(wiring.Component):
     space, space_entry : combinational query of the space table.
     fill, fill_port, fill_record : strobe: a leaf for the port's TLB.
     commit, commit_record : strobe: a leaf that the fault unit has committed, for the L2 TLB.
+    changes_vpn, changes : combinational query: the count of changes for this page (`line_changes.py`).
     invalidate, record : strobe of the command unit; not while `busy`.
     """
 
@@ -84,6 +87,8 @@ class MissUnit(wiring.Component):
                 "fill_record": Out(FillRecord),
                 "commit": In(1),
                 "commit_record": In(FillRecord),
+                "changes_vpn": Out(VPN_BITS),
+                "changes": In(ChangeCount),
                 "invalidate": In(1),
                 "record": In(InvalidateRecord),
                 "busy": Out(1),
@@ -108,6 +113,8 @@ class MissUnit(wiring.Component):
             table.start.eq(sort.walk),
             table.join.eq(sort.join),
             table.invalidate.eq(self.invalidate),
+            self.changes_vpn.eq(walk.payload.vpn),
+            table.changes.eq(self.changes),
             walk.valid.eq(sort.walk & table.has_walk),
             walk.payload.tag.eq(table.walk),
             walk.payload.space.eq(request.space),
@@ -133,7 +140,7 @@ class MissUnit(wiring.Component):
             end.invalidate.eq(self.invalidate),
         ]
         with m.If(response.valid):
-            m.d.comb += [end.ends.payload.end.eq(0), end.ends.payload.end.walk.eq(response.payload)]
+            m.d.comb += [end.ends.payload.end.eq(0), end.ends.payload.end.walk.eq(response.payload), end.ends.payload.end.changes.eq(table.began)]
         answered_walk = Signal.like(table.ended)
         with m.If(table.close):
             m.d.sync += answered_walk.eq(table.ended)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .config import EngineConfig
 from .messages import (
     Answer,
+    ChangeCount,
     FaultAnswer,
     FaultRequest,
     FillRecord,
@@ -18,6 +19,7 @@ from .messages import (
     WalkResponse,
 )
 from .miss_unit import MissUnit
+from .paging import VPN_BITS
 from .port_lookup import PortLookup
 
 __all__ = ["Translator"]
@@ -40,6 +42,7 @@ class Translator(wiring.Component):
     space, space_entry : combinational query of the space table.
     fill, fill_port, fill_record : strobe of the fault unit at commit: for this port's TLB and the L2. It goes before a walk's leaf of that
         cycle.
+    changes_vpn, changes : combinational query: the count of changes for this page (`line_changes.py`).
     invalidate, record : strobe of the command unit, not while `busy`. A request taken in a later cycle is not answered from what it covers.
     busy : the L2 TLB is still being swept for the last one (nothing that it covers is given meanwhile).
     """
@@ -62,6 +65,8 @@ class Translator(wiring.Component):
                 "fill": In(1),
                 "fill_port": In(8),
                 "fill_record": In(FillRecord),
+                "changes_vpn": Out(VPN_BITS),
+                "changes": In(ChangeCount),
                 "invalidate": In(1),
                 "record": In(InvalidateRecord),
                 "busy": Out(1),
@@ -82,6 +87,8 @@ class Translator(wiring.Component):
             misses.space_entry.eq(self.space_entry),
             misses.commit.eq(self.fill),
             misses.commit_record.eq(self.fill_record),
+            self.changes_vpn.eq(misses.changes_vpn),
+            misses.changes.eq(self.changes),
             misses.invalidate.eq(self.invalidate),
             misses.record.eq(self.record),
             self.busy.eq(misses.busy),

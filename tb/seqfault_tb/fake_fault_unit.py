@@ -15,7 +15,7 @@ __all__ = ["FakeFaultUnit"]
 
 OK, RETRY = 0, 1
 SPECULATIVE, SOFTWARE = 1, 4
-NO_REASON, NO_VMA, MAPPED = 0, 1, 23
+NO_REASON, NO_VMA, MAPPED, NOT_VALID = 0, 1, 23, 24
 VPN_MASK = (1 << 45) - 1
 FLAGS = ("allow_retry", "tried", "nowait", "atomic")
 PAGE_FAULT = "page fault"
@@ -35,7 +35,7 @@ class FakeFaultUnit:
         self.running: list[dict | None] = [None] * contexts
         self.asking: int | None = None
         self.answering: int | None = None
-        self.taken = 0
+        self.taken = self.empty = 0
 
     def drive(self) -> None:
         """Choose this cycle's behaviour."""
@@ -80,8 +80,18 @@ class FakeFaultUnit:
         fitting = [item for item in found if not item.faulted and (PAGE_FAULT, fault["reason"]) in item.verdicts]
         assert fitting, f"needless or second fault {fault} of {found}"
         fitting[0].faulted = True
+        if fault["empty"]:
+            self._check_walk(fault)
         self.running[self.running.index(None)] = fault | {"state": "ask", "pending": fitting[0]}
         self.taken += 1
+
+    def _check_walk(self, fault: dict) -> None:
+        """It ended at a leaf entry of this page (in whatever table was there), and the count is that of its page."""
+        assert fault["reason"] == NOT_VALID, f"an empty entry, and yet {fault}"
+        assert fault["pte_addr"] & 0xFFF == (fault["vpn"] & 511) * 8, f"the entry of another page: {fault}"
+        vpn = fault["changes"]["commands"] | fault["changes"]["commits"] << 24
+        assert vpn == fault["vpn"] & (1 << 40) - 1, f"the count of another page: {fault}"
+        self.empty += 1
 
     def _conclude(self, fault: dict) -> None:
         """Answer: from the tables if they suffice now, else install a page or give up."""

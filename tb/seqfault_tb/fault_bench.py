@@ -13,6 +13,7 @@ from cocotb.triggers import FallingEdge, Timer
 
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.messages import (
+    ChangeCount,
     Event,
     FaultAnswer,
     FaultRequest,
@@ -22,11 +23,13 @@ from seqfault_rtl.messages import (
     MemoryWriteResponse,
     PageRequest,
     PageRequestDone,
+    WalkOutcome,
     WalkRequest,
     WalkResponse,
 )
 
 from .fault_commands import CommandUnit
+from .fault_life import VPN_MASK
 from .fault_model import POLICIES, FaultContext, FaultModel, show
 from .fault_unit_top import CommandDrive, CommandView, FaultStrobes
 from .fields import pack, unpack
@@ -76,6 +79,7 @@ class FaultBench:
 
     Parameters
     ----------
+    walked_before : probability that a fault comes with the empty entry that the miss's walk has found.
     pace : probability that a block that has something to do in a cycle does it. offer : that a waiting fault is offered.
     """
 
@@ -96,6 +100,7 @@ class FaultBench:
         self.hide_pool = False
         self.observe: Callable[[dict[str, int], FaultContext | None], None] = lambda event, context: None
         self.answers_ready = pace
+        self.walked_before = 0.0
 
     async def start(self, mutant: int = 0) -> None:
         """Reset, and take over the sequence counters that earlier tests left behind."""
@@ -127,7 +132,7 @@ class FaultBench:
         dut, model = self.dut, self.model
         await FallingEdge(dut.clk)
         model.cycle += 1
-        self._drive_faults()
+        await self._drive_faults()
         for name in REQUESTS:
             self._serve(name)
         available = bool(model.pool) and not self.hide_pool
@@ -175,11 +180,22 @@ class FaultBench:
 
     # --- one cycle --------------------------------------------------------------------------------------------------
 
-    def _drive_faults(self) -> None:
+    async def _drive_faults(self) -> None:
         if self.offered is None and self.faults and self.rng.random() < self.pace:
             self.offered = self.faults.popleft()
+            if self.offered.pop("walked", self.rng.random() < self.walked_before):
+                await self._take_walk(self.offered)
             self.dut.faults__payload.value = pack(FaultRequest, self.offered)
         self.dut.faults__valid.value = self.offered is not None
+
+    async def _take_walk(self, fault: dict[str, Any]) -> None:
+        """The miss's walk ends now, at an empty entry if that is what is there."""
+        walked = self.world.walk(fault)
+        if (walked["outcome"], walked["level"], walked["pte"]) == (WalkOutcome.NONE.value, 0, 0):
+            self.dut.miss_vpn.value = fault["vpn"] & VPN_MASK
+            await Timer(SETTLE_NS, unit="ns")
+            fault |= {"empty": 1, "pte_addr": walked["pte_addr"], "changes": unpack(ChangeCount, int(self.dut.miss_changes.value))}
+            self.model.note_walk(fault)
 
     def _serve(self, name: str) -> None:
         """Work on this port's requests, drive its answer and its ready."""
@@ -232,6 +248,7 @@ class FaultBench:
         if dut.event_valid.value:
             event = unpack(Event, int(dut.event.value))
             if event["agent"] == COMMAND_AGENT:
+                model.commands += 1
                 assert event == command_event, f"command event {show(event)}"
             else:
                 assert command_event is None, "two steps in one cycle"

@@ -79,9 +79,11 @@ class Case:
         await self.bench.start(MUTANT)
         return self
 
-    async def fault(self, access: Access, expected: str, answer: tuple[Status, How, Outcome], pa: int | None = None) -> dict[str, int]:
-        """Run one fault: its steps, its answer, and that nothing is left."""
-        request = {"vpn": PAGE, "offset": OFFSET, "space": 0, "access": int(access), "flags": 5, "port": 3, "tag": 0x155}
+    async def fault(
+        self, access: Access, expected: str, answer: tuple[Status, How, Outcome], pa: int | None = None, *, walked: bool = False
+    ) -> dict[str, int]:
+        """Run one fault: its steps, its answer, and that nothing is left. `walked`: it comes with what the miss's walk has found."""
+        request = {"vpn": PAGE, "offset": OFFSET, "space": 0, "access": int(access), "flags": 5, "port": 3, "tag": 0x155, "walked": walked}
         bench = self.bench
         bench.faults.append(request)
         await bench.run(LIMIT)

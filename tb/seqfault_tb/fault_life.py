@@ -111,9 +111,15 @@ class FaultLife:
             yield self._event(Step.R3, failed, reason, **shown)
             return reason
         c.watching, c.stale, c.raced = True, False, False
-        model.outputs["walk_request"].append({"space": r["space"], "vpn": r["vpn"] & VPN_MASK, "tag": c.agent})
+        known = model.is_walk_known(r)
+        if not known:
+            model.outputs["walk_request"].append({"space": r["space"], "vpn": r["vpn"] & VPN_MASK, "tag": c.agent})
         yield self._event(Step.R3, Step.R6, **shown)
-        return (yield from self._walk())
+        if not known:
+            return (yield from self._walk())
+        c.pte_addr = r["pte_addr"]
+        yield self._event(Step.R7, addr=c.pte_addr)
+        return Outcome.OK
 
     def _snapshot(self, found: dict[str, Any]) -> tuple[Outcome, dict[str, int]]:
         """R2: the sequence now; odd, or not that of the record, ends the attempt."""
@@ -233,6 +239,7 @@ class FaultLife:
         c, model, r = self.c, self.model, self.c.request
         failed = c.take("write")
         model.changed(r["space"], r["vpn"] & VPN_MASK)
+        model.commits[r["vpn"] >> 3 & 15] += 1
         if failed:
             if c.owned:
                 model.lost.append(c.frame)

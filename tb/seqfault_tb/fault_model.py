@@ -3,7 +3,7 @@
 Written from docs/software-contract.md; the steps of one fault are in `fault_life.py`.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ class FaultModel:
     strobes : what the step just checked must do to other blocks in the same cycle (not named: 0).
     outputs : requests and answers that must appear at the ports, in order.
     pool, lost : free frames (PPNs), and those that nobody may use again.
-    answered : every fault with its answer. pinned : contexts inside an attempt.
+    known_walks : walks that were not made again. answered : every fault with its answer. pinned : contexts inside an attempt.
     """
 
     def __init__(self, *, contexts: int, sequence_entries: int, max_retries: int, lock_rounds: int, patience: int) -> None:
@@ -81,6 +81,10 @@ class FaultModel:
         self.running: dict[int, tuple[FaultContext, Steps]] = {}
         self.strobes: dict[str, Any] = {}
         self.pinned: set[int] = set()
+        self.commands = 0
+        self.known_walks = 0
+        self._noted: dict[int, tuple[int, int]] = {}
+        self.commits: Counter[int] = Counter()
         self.outputs: dict[str, deque[dict[str, Any]]] = {name: deque() for name in OUTPUTS}
         self.answered: list[tuple[FaultContext, dict[str, int]]] = []
 
@@ -144,6 +148,20 @@ class FaultModel:
         for c, _ in self.running.values():
             if c.watching and space == c.request["space"] and vpn >> 3 == (c.request["vpn"] & VPN_MASK) >> 3:
                 c.raced = True
+
+    def _changes(self, vpn: int) -> tuple[int, int]:
+        """Commands so far, and commits in lines with the low number of this page's; see `line_changes.py`."""
+        return self.commands, self.commits[vpn >> 3 & 15]
+
+    def note_walk(self, fault: dict[str, Any]) -> None:
+        """The miss's walk for this fault has found its entry empty."""
+        self._noted[id(fault)] = self._changes(fault["vpn"])
+
+    def is_walk_known(self, fault: dict[str, Any]) -> bool:
+        """Nothing has changed since then."""
+        known = self._noted.get(id(fault)) == self._changes(fault["vpn"])
+        self.known_walks += known
+        return known
 
     def lock_freed(self) -> None:
         """Somebody released a table's lock: the parked faults may go on."""

@@ -11,7 +11,9 @@ from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.context_schedule import MAX_AGENTS
 from seqfault_rtl.fault_steps import FaultSteps
 from seqfault_rtl.fault_unit import FaultUnit
+from seqfault_rtl.line_changes import LineChanges
 from seqfault_rtl.messages import (
+    ChangeCount,
     Event,
     FaultAnswer,
     FaultRequest,
@@ -105,6 +107,7 @@ class FaultUnitTop(wiring.Component):
 
     Members
     -------
+    miss_vpn, miss_changes : the count that a walk for a miss would take with it.
     want, grant : the command unit's share of the step slot. mutant : which planted bug. The rest: module docstring.
     """
 
@@ -116,6 +119,7 @@ class FaultUnitTop(wiring.Component):
         members |= {name: self.unit.signature.members[name] for name in STATE}
         members |= {
             "write": Out(MemoryWriteSignature()), "want": In(1), "grant": Out(1), "command": In(CommandDrive), "view": Out(CommandView),
+            "miss_vpn": In(VPN_BITS), "miss_changes": Out(ChangeCount),
             "event": Out(Event), "event_valid": Out(1), "strobes": Out(FaultStrobes), "pinned": Out(MAX_AGENTS), "mutant": In(8),
         }  # fmt: skip
         super().__init__(members)
@@ -127,6 +131,16 @@ class FaultUnitTop(wiring.Component):
         m.submodules.locks = locks = PteLocks(self.config)
         m.submodules.mm_locks = mm_locks = MmLocks(self.config)
         m.submodules.slot = slot = StepSlot()
+        m.submodules.changes = changes = LineChanges()
+        m.d.comb += [
+            changes.miss_vpn.eq(self.miss_vpn),
+            self.miss_changes.eq(changes.miss_changes),
+            changes.fault_vpn.eq(unit.changes_vpn),
+            unit.changes.eq(changes.fault_changes),
+            changes.command.eq(self.command.event_valid),
+            changes.committed.eq(unit.committed),
+            changes.committed_vpn.eq(unit.fill_record.vpn),
+        ]
         for name in STREAMS_IN:
             connect(m, flipped(getattr(self, name)), getattr(unit, name))
         for name in STREAMS_OUT:

@@ -55,6 +55,29 @@ async def read_faults(dut) -> None:
 
 
 @cocotb.test()
+async def walk_of_the_miss_is_taken(dut) -> None:
+    """Nothing has changed since the miss's walk found the entry empty: no walk is made again."""
+    for policy, expected, answer in (("spec", FULL, SPECULATIVE), ("vma-lock", FULL, SPECULATIVE)):
+        case = Case(dut, policy)
+        await case.start()
+        await case.fault(STORE, expected, answer, pa=FRAMES[0] << 12 | OFFSET, walked=True)
+        assert case.bench.model.known_walks == 1
+        assert case.world.entries == {case.world.address(0, PAGE): FRAMES[0] << 10 | RWX | 0xC0}
+
+
+@cocotb.test()
+async def walk_of_the_miss_is_too_old(dut) -> None:
+    """A command came after the miss's walk: the fault walks again, and finds the entry that software has written."""
+    case = Case(dut)
+    case.commands.mm_lock(0, after=lambda: bool(case.bench.model.accepted))
+    case.commands.mm_unlock(0)
+    case.bench.observe = lambda event, context: case._observe(event, context) or case.world.entries.setdefault(case.world.address(0, PAGE), 1 << 8)
+    await case.start()
+    await case.fault(STORE, aborted("R0 R1-R2 R3-R6 R7", Outcome.PRESENT, final=True), software(Outcome.PRESENT), walked=True)
+    assert case.bench.model.known_walks == 0
+
+
+@cocotb.test()
 async def mapped_already(dut) -> None:
     """Somebody else mapped the page: answered from the entry, also within a superpage, and nothing is allocated."""
     steps = "R0 R1-R2 R3-R6 R7!MAPPED ANSWER!MAPPED"

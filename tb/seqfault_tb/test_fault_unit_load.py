@@ -65,6 +65,7 @@ class Load:
         self.rng = rng = Random(seed)
         self.world = ErrorWorld(rng, accidents)
         self.bench = FaultBench(dut, CONFIG, self.world, rng, policy=policy, pace=pace)
+        self.bench.walked_before = 0.5
         self.bench.model.zero_frame = ZERO_FRAME
         self.bench.model.pool.extend(FRAMES)
         self.bench.observe = self._observe
@@ -199,12 +200,15 @@ class Load:
 async def load(dut: Any, policy: str, must_see: set[str], *, runs: int = 2, **options: Any) -> None:
     """Runs with different seeds; together they must have seen these steps."""
     seen: Counter[str] = Counter()
+    known_walks = 0
     for run in range(runs):
         case = Load(dut, policy, SEED + run, **options)
         await case.bench.start(MUTANT)
         await case.run(FAULTS)
         seen += case.seen
+        known_walks += case.bench.model.known_walks
     dut._log.info("steps: %s", dict(seen.most_common()))
+    assert known_walks, "never seen: a miss's walk that still stood"
     assert must_see <= set(seen), f"never seen: {must_see - set(seen)}"
 
 

@@ -95,6 +95,7 @@ async def fault_storm(dut) -> None:
             bench.ask(port, 0, sign_extended(bench.tables.random_vpn(SV39), SV39, 52) << 12, STORE)
     await bench.drain(patience=PORTS * count * 150)
     assert bench.fault_unit.taken == PORTS * count, f"{bench.fault_unit.taken} faults"
+    assert bench.fault_unit.empty, "never seen: a walk that a fault may take over"
 
 
 @cocotb.test()

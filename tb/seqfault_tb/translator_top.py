@@ -87,6 +87,7 @@ class TranslatorTop(wiring.Component):
             m.d.comb += getattr(spaces, name).eq(getattr(self, name))
         for name in ("fill", "fill_port", "fill_record"):
             m.d.comb += getattr(translator, name).eq(getattr(self, name))
+        m.d.comb += translator.changes.eq(translator.changes_vpn)  # so that a fault shows for which page the count was taken
         for block in (translator, walker):
             m.d.comb += [block.invalidate.eq(self.invalidate), block.record.eq(self.record)]
         m.d.comb += [self.active.eq(walker.active), self.busy.eq(translator.busy)]

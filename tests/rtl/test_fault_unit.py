@@ -44,6 +44,9 @@ class PlantedSteps(FaultSteps):
         ignored = {Step.R8: "R8 ignored", Step.R11: "C1 ignored", Step.R14: "C3 ignored"}[step]
         return super().has_changed(step) & ~self.has(ignored)
 
+    def is_walk_known(self) -> Value:
+        return super().is_walk_known() | (self.request.empty & self.has("old walk taken"))
+
     def has_raced(self) -> Value:
         return super().has_raced() & ~self.has("C4 ignored")
 
@@ -77,6 +80,7 @@ PLANTED = {
     "C1 ignored": (RETRIES, "sequence_changes"),
     "C3 ignored": (RETRIES, "sequence_changes"),
     "C4 ignored": (RETRIES, "entry_changed_during_the_walk"),
+    "old walk taken": (ONE, "walk_of_the_miss_is_too_old"),
     "one attempt too many": (RETRIES, "classic_after_retries"),
     "frame leaked": (MANY, "speculative"),
     "lock kept": (MANY, "speculative"),
