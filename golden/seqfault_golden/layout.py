@@ -32,6 +32,7 @@ __all__ = [
     "Outcome",
     "Record",
     "RequestBits",
+    "RequestFlag",
     "Status",
     "Step",
     "StepEvent",
@@ -60,6 +61,12 @@ class Access(IntEnum):
     LOAD = 0
     STORE = 1
     FETCH = 2
+
+
+class RequestFlag(IntEnum):
+    """Request field `flags`. [contract, Flags of a request]"""
+
+    ALLOW_RETRY, TRIED, NOWAIT, ATOMIC = (1 << bit for bit in range(4))
 
 
 class Step(IntEnum):

@@ -20,14 +20,14 @@ def check(m: Module, s: "FaultSteps") -> None:
 
 
 def lock(m: Module, s: "FaultSteps") -> None:
-    """R13: try-lock; a busy lock sends the context back to R10 when some lock was released."""
+    """R13: try-lock; a busy lock sends the context back to R10 when some lock was released, unless it must not wait."""
     c = s.context
     s.emit(m, Step.R13)
     m.d.comb += s.event.addr.eq(Cat(Const(0, 12), c.pte_addr[12:]))
     with m.If(~s.lock_busy):
         m.d.comb += [s.acquire_lock.eq(1), s.next.locked.eq(1)]
         s.go(m, ContextState.RECHECK)
-    with m.Elif(c.rounds == s.config.lock_rounds):
+    with m.Elif((c.rounds == s.config.lock_rounds) | s.is_atomic):
         s.abort(m, Step.R13, Outcome.PTL_BUSY)
     with m.Else():
         m.d.comb += [s.event.outcome.eq(Outcome.PTL_WAIT), s.next.rounds.eq(c.rounds + 1)]

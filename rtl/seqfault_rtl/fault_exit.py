@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from amaranth import Cat, Const, Module
 
-from .fault_context import AfterStep, ContextState
+from .fault_context import AfterStep, ContextState, Policy
 from .messages import Outcome, Step
 from .paging import PPN_BITS
 
@@ -56,14 +56,23 @@ def mm_unlock(m: Module, s: "FaultSteps") -> None:
 
 
 def _after_abort(m: Module, s: "FaultSteps") -> None:
-    """Another attempt, or a page request."""
-    c = s.context
-    with m.If(c.outcome.as_value().matches(*RETRIED) & (c.attempt != LAST_ATTEMPT)):
+    """Another attempt, or the end. ATOMIC has the speculative attempts only, as it must not wait for the mm lock."""
+    c, config = s.context, s.config
+    speculative = (c.attempt < config.max_retries - 1) & (s.policy != Policy.MM_LOCK)
+    with m.If(c.outcome.as_value().matches(*RETRIED) & (c.attempt != LAST_ATTEMPT) & (~s.is_atomic | speculative)):
         m.d.comb += s.next.attempt.eq(c.attempt + 1)
         s.go(m, ContextState.BEGIN)
     with m.Else():
+        give_up(m, s)
+
+
+def give_up(m: Module, s: "FaultSteps") -> None:
+    """A page request; or a refusal, if the requester will not come back or cannot wait."""
+    with m.If(s.may_be_handed_over):
         m.d.comb += s.hand_over.eq(1)
         s.go(m, ContextState.HANDOVER, AfterStep.WAIT)
+    with m.Else():
+        s.go(m, ContextState.ANSWER)
 
 
 def handover(m: Module, s: "FaultSteps") -> None:
@@ -76,7 +85,7 @@ def handover(m: Module, s: "FaultSteps") -> None:
 
 
 def answer(m: Module, s: "FaultSteps") -> None:
-    """Answer without a commit: from the entry that somebody else installed, or RETRY after a page request."""
+    """Answer without a commit: from the entry that somebody else installed, RETRY after a page request, or FAULT."""
     c = s.context
     s.emit(m, Step.ANSWER)
     m.d.comb += [s.event.outcome.eq(c.outcome), s.event.data.eq(s.answer_record.answer.status), s.answer.eq(1)]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
 from .fault_context import AfterStep, ContextState, Policy
+from .fault_exit import give_up
 from .messages import Outcome, Step, WalkOutcome
 from .paging import PPN_BITS, Access
 from .vma_flags import VmaFlags
@@ -25,17 +26,17 @@ def begin(m: Module, s: "FaultSteps") -> None:
 
 
 def mm_lock(m: Module, s: "FaultSteps") -> None:
-    """Take the mm lock as a reader, then begin; give up after `mm_lock_patience`."""
+    """Take the mm lock as a reader, then begin; give up after `mm_lock_patience`, or at once if the fault must not wait."""
     with m.If(s.context.classic):
         start_attempt(m, s)
     with m.Elif(s.may_read):
         s.emit(m, Step.MM_READ_LOCK)
         m.d.comb += [s.acquire_mm.eq(1), s.next.classic.eq(1)]
         s.go(m, ContextState.MM_LOCK)
-    with m.Elif(s.patience_over):
+    with m.Elif(s.patience_over | s.request.flags.nowait | s.is_atomic):
         s.emit(m, Step.MM_READ_LOCK)
-        m.d.comb += [s.event.outcome.eq(Outcome.MM_BUSY), s.next.outcome.eq(Outcome.MM_BUSY), s.hand_over.eq(1)]
-        s.go(m, ContextState.HANDOVER, AfterStep.WAIT)
+        m.d.comb += [s.event.outcome.eq(Outcome.MM_BUSY), s.next.outcome.eq(Outcome.MM_BUSY)]
+        give_up(m, s)
     with m.Else():
         s.go(m, ContextState.MM_LOCK, AfterStep.PARK_MM)
 

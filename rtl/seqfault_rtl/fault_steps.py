@@ -15,6 +15,7 @@ from . import fault_commit, fault_exit, fault_lookup
 from .config import EngineConfig
 from .fault_context import AfterStep, Context, ContextState, Policy
 from .messages import AnswerStatus, ChangeCount, Event, FaultAnswer, FaultRequest, FindResponse, How, Outcome, Step, WalkResponse
+from .miss_records import exception_of
 from .paging import PPN_BITS, Access, Pte
 
 __all__ = ["FaultSteps"]
@@ -149,6 +150,9 @@ class FaultSteps(wiring.Component):
             m.d.comb += answer.how.eq(How.CLASSIC)
         with m.If(mapped & (c.outcome != Outcome.MAPPED)):
             m.d.comb += [answer.status.eq(AnswerStatus.RETRY), answer.how.eq(How.SOFTWARE), answer.pa.eq(0), answer.pbmt.eq(0)]
+            with m.If(~self.may_be_handed_over):
+                exception = exception_of(self.request.access, c.outcome)
+                m.d.comb += [answer.status.eq(AnswerStatus.FAULT), answer.how.eq(How.TRANSLATED), answer.exception.eq(exception)]
 
     # --- what the steps are written with ---------------------------------------------------------------------------
 
@@ -169,6 +173,16 @@ class FaultSteps(wiring.Component):
     def is_store(self) -> Value:
         """The access that faulted is a store."""
         return self.request.access == Access.STORE
+
+    @property
+    def is_atomic(self) -> Value:
+        """The requester must not sleep, and so must not wait for a lock or for software."""
+        return self.request.flags.atomic
+
+    @property
+    def may_be_handed_over(self) -> Value:
+        """The requester comes back after software's work, and can wait for that. [docs/software-contract.md, Flags of a request]"""
+        return self.request.flags.allow_retry & ~self.request.flags.atomic
 
     def needs_mm_lock(self) -> Value:
         """This attempt is made under the mm lock: the policy's wish, or speculation has failed `max_retries` times."""

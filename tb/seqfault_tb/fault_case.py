@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from seqfault_golden.layout import Access, How, Outcome, Status
+from seqfault_golden.layout import Access, How, Outcome, RequestFlag, Status
 
 from .fault_bench import FaultBench
 from .fault_model import show
@@ -14,7 +14,7 @@ from .fault_world import PlainWorld, Vma
 
 __all__ = [
     "CHECKED", "CLASSIC", "COMMIT", "FETCH", "FRAMES", "FULL", "ID", "LIMIT", "LOAD", "OFFSET", "PAGE", "RETRIED",
-    "SPECULATIVE", "STORE", "ZERO_FRAME", "Case", "aborted", "run_case", "software",
+    "SPECULATIVE", "STORE", "ZERO_FRAME", "Case", "aborted", "refused", "run_case", "software",
 ]  # fmt: skip
 
 SEED = int(os.environ.get("FAULT_SEED", "1"))
@@ -35,10 +35,16 @@ def software(reason: Outcome) -> tuple[Status, How, Outcome]:
     return Status.RETRY, How.SOFTWARE, reason
 
 
-def aborted(steps: str, reason: Outcome, *, final: bool = False) -> str:
-    """An attempt that ends at the last of `steps`."""
+def refused(reason: Outcome) -> tuple[Status, How, Outcome]:
+    """The answer of a fault that software does not get."""
+    return Status.FAULT, How.TRANSLATED, reason
+
+
+def aborted(steps: str, reason: Outcome, *, final: bool = False, refused: bool = False) -> str:
+    """An attempt that ends at the last of `steps`; `final`, with a page request, or `refused`."""
     name = reason.name
-    return f"{steps}!{name} UNDO!{name}" + (f" HANDOVER!{name} ANSWER!{name}" if final else "")
+    end = f" HANDOVER!{name} ANSWER!{name}" if final else f" ANSWER!{name}" if refused else ""
+    return f"{steps}!{name} UNDO!{name}{end}"
 
 
 class Case:
@@ -54,6 +60,7 @@ class Case:
         self.bench.model.pool.extend(frames)
         self.bench.observe = self._observe
         self.commands.greedy = True
+        self.flags = int(RequestFlag.ALLOW_RETRY | RequestFlag.TRIED)
         self.log: list[str] = []
         self.events: list[dict[str, int]] = []
 
@@ -83,7 +90,7 @@ class Case:
         self, access: Access, expected: str, answer: tuple[Status, How, Outcome], pa: int | None = None, *, walked: bool = False
     ) -> dict[str, int]:
         """Run one fault: its steps, its answer, and that nothing is left. `walked`: it comes with what the miss's walk has found."""
-        request = {"vpn": PAGE, "offset": OFFSET, "space": 0, "access": int(access), "flags": 5, "port": 3, "tag": 0x155, "walked": walked}
+        request = {"vpn": PAGE, "offset": OFFSET, "space": 0, "access": int(access), "flags": self.flags, "port": 3, "tag": 0x155, "walked": walked}
         bench = self.bench
         bench.faults.append(request)
         await bench.run(LIMIT)

@@ -7,7 +7,7 @@ that the contract demands. What a step does to other blocks is in `FaultModel.st
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from seqfault_golden.layout import Access, How, Outcome, Status, Step, VmaFlag
+from seqfault_golden.layout import Access, How, Outcome, RequestFlag, Status, Step, VmaFlag
 
 if TYPE_CHECKING:
     from .fault_model import FaultContext, FaultModel
@@ -25,6 +25,9 @@ V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
 LOW_48, VPN_MASK = (1 << 48) - 1, (1 << 45) - 1
 RIGHT = {Access.LOAD: R, Access.STORE: W | D, Access.FETCH: X}
 NEEDED = {Access.LOAD: VmaFlag.READ | VmaFlag.WRITE | VmaFlag.EXEC, Access.STORE: VmaFlag.WRITE, Access.FETCH: VmaFlag.EXEC}
+ACCESS_FAULT = {Access.LOAD: 5, Access.STORE: 7, Access.FETCH: 1}
+PAGE_FAULT = {Access.LOAD: 13, Access.STORE: 15, Access.FETCH: 12}
+"""Numbers of RISC-V's scause. [Priv 12.1.9]"""
 UNSERVED = VmaFlag.SHARED | VmaFlag.GROWSDOWN | VmaFlag.UFFD | VmaFlag.HUGE
 Steps = Generator[dict[str, int], None, Any]
 
@@ -43,6 +46,7 @@ class FaultLife:
                 if not model.may_read(c.request["space"]):
                     yield from self._mm_busy()
                     return
+                assert model.policy == "mm-lock" or not self._has(RequestFlag.ATOMIC), "an ATOMIC fault takes the mm lock"
                 model.mm_readers.setdefault(c.request["space"], set()).add(c.agent)
                 c.classic = True
                 model.strobes |= {"mm_acquire": 1}
@@ -58,9 +62,16 @@ class FaultLife:
                 yield self._event(Step.MM_READ_UNLOCK)
             if reason == Outcome.MAPPED:
                 yield self._answer(Status.OK, reason, c.mapped_pa)
-            elif self._goes_to_software(reason):
-                yield from self._handed_over(reason)
+            elif self._is_final(reason):
+                yield from self._given_up(reason)
             c.attempt += 1
+
+    def _has(self, flag: RequestFlag) -> bool:
+        return bool(self.c.request["flags"] & flag)
+
+    def _is_refused(self) -> bool:
+        """ "Without ALLOW_RETRY, or with ATOMIC, it is refused". [contract, Flags of a request]"""
+        return self._has(RequestFlag.ATOMIC) or not self._has(RequestFlag.ALLOW_RETRY)
 
     def _event(self, first: Step, last: Step | None = None, outcome: Outcome = Outcome.OK, **fields: int) -> dict[str, int]:
         c = self.c
@@ -221,7 +232,7 @@ class FaultLife:
                 model.strobes |= {"lock_acquire": 1}
                 yield self._event(Step.R13, addr=table << 12)
                 break
-            if waits == model.lock_rounds:
+            if waits == model.lock_rounds or self._has(RequestFlag.ATOMIC):
                 yield self._event(Step.R13, outcome=Outcome.PTL_BUSY, addr=table << 12)
                 return Outcome.PTL_BUSY
             c.parked = True
@@ -270,23 +281,30 @@ class FaultLife:
 
     def _mm_busy(self) -> Steps:
         waited = self.model.cycle - self.c.last_step
-        assert waited >= self.model.patience, f"MM_BUSY after {waited} cycles"
+        patient = not self._has(RequestFlag.NOWAIT) and not self._has(RequestFlag.ATOMIC)
+        assert waited >= self.model.patience or not patient, f"MM_BUSY after {waited} cycles"
         self._request_page(Outcome.MM_BUSY)
         yield self._event(Step.MM_READ_LOCK, outcome=Outcome.MM_BUSY)
-        yield from self._handed_over(Outcome.MM_BUSY)
+        yield from self._given_up(Outcome.MM_BUSY)
 
-    def _goes_to_software(self, reason: Outcome) -> bool:
-        again = reason in RETRIED and self.c.attempt < LAST_ATTEMPT
+    def _is_final(self, reason: Outcome) -> bool:
+        attempts = LAST_ATTEMPT
+        if self._has(RequestFlag.ATOMIC):
+            attempts = 0 if self.model.policy == "mm-lock" else self.model.max_retries - 1
+        again = reason in RETRIED and self.c.attempt < attempts
         return reason not in (Outcome.OK, Outcome.MAPPED) and not again
 
     def _request_page(self, reason: Outcome) -> None:
         """A page request leaves in this step if the fault goes to software."""
-        if self._goes_to_software(reason):
+        if self._is_final(reason) and not self._is_refused():
             r = {name: self.c.request[name] for name in ("space", "port", "tag", "access", "vpn")}
             self.model.outputs["page_request"].append({"agent": self.c.agent, "reason": int(reason), **r})
 
-    def _handed_over(self, reason: Outcome) -> Steps:
-        """HANDOVER when the page request is in memory, then the answer."""
+    def _given_up(self, reason: Outcome) -> Steps:
+        """HANDOVER when the page request is in memory, then the answer; or a refusal."""
+        if self._is_refused():
+            yield self._answer(Status.FAULT, reason, 0)
+            return
         handed = Outcome(self.c.take("page_done"))
         reason = reason if handed == Outcome.OK else handed
         yield self._event(Step.HANDOVER, outcome=reason)
@@ -296,8 +314,11 @@ class FaultLife:
         """Queue the answer; the result is the event if it has one of its own. The fault ends, but for the mm lock."""
         c, model = self.c, self.model
         classic = model.policy == "mm-lock" or c.attempt >= model.max_retries
-        how = How.SOFTWARE if status != Status.OK else How.CLASSIC if classic else How.RETRIED if c.attempt else How.SPECULATIVE
+        by_commit = How.CLASSIC if classic else How.RETRIED if c.attempt else How.SPECULATIVE
+        how = {Status.OK: by_commit, Status.RETRY: How.SOFTWARE, Status.FAULT: How.TRANSLATED}[status]
         answer = {"pa": pa, "tag": c.request["tag"], "status": int(status), "how": int(how), "reason": int(reason), "pbmt": 0, "exception": 0}
+        if status == Status.FAULT:
+            answer["exception"] = (ACCESS_FAULT if reason == Outcome.BUS_ERROR else PAGE_FAULT)[Access(c.request["access"])]
         model.outputs["answers"].append({"port": c.request["port"], "answer": answer})
         model.answered.append((c, answer))
         model.strobes |= {"count_how": 1 << how}

@@ -5,6 +5,7 @@ from random import Random
 
 from .errors import HangError
 from .kernel import AddressSpace, FaultCall, Kernel, LayoutChange, drive
+from .kernel.constants import Flags
 
 __all__ = ["Stress", "run_stress"]
 
@@ -12,6 +13,7 @@ PERMS = ("rw-p", "rw-p", "r--p", "rwxp", "---p")
 BASE_VPN = 0x7_0000_0000
 REGION_PITCH = 48
 LOAD, STORE, FETCH = 0, 1, 2
+FLAGS = (Flags.ALLOW_RETRY,) * 5 + (Flags.ALLOW_RETRY | Flags.NOWAIT, Flags.ATOMIC, Flags(0))
 AGING = ("age", "age", "protect", "protect all", "protect all", "protect all", "discard")
 """Operations where hardware sets A and D: ways to need it, and to race with it."""
 
@@ -51,7 +53,7 @@ async def run_stress(kernel: Kernel, rng: Random, stress: Stress) -> dict[str, i
             access = rng.choice((STORE, STORE, LOAD, FETCH))
             call = FaultCall(
                 mm=mm, port=thread % kernel.machine.ports, va=vpn << 12 | rng.randrange(4096), access=access, present=False, refused=False,
-                grow=None, label=f"fault of thread {thread} at page {vpn:#x}",
+                grow=None, flags=rng.choice(FLAGS), label=f"fault of thread {thread} at page {vpn:#x}",
             )  # fmt: skip
             report = await kernel.faults.run(call, reconcile=False)
             counts[report.outcome] += 1

@@ -86,7 +86,7 @@ async def entry_changed_during_the_walk(dut) -> None:
 @cocotb.test()
 async def two_changes_in_one_cycle(dut) -> None:
     """C4: a change that is announced in the cycle of another fault's commit counts, too."""
-    request = {"offset": 0, "space": 0, "access": int(STORE), "flags": 0, "port": 0}
+    request = {"offset": 0, "space": 0, "access": int(STORE), "flags": 1, "port": 0}
     other, delays, together = PAGE ^ 0x100, range(8), []
     for delay in delays:
         case = await Case(dut).start()
@@ -170,7 +170,7 @@ async def never_more_than_eight_attempts(dut) -> None:
     one = aborted(f"R0 R1-R2 R3-R6 R7 {CHECKED}", Outcome.WALK_C2)
     expected = f"{one} " * 3 + f"MM_READ_LOCK {one} MM_READ_UNLOCK " * 5 + "HANDOVER!WALK_C2 ANSWER!WALK_C2"
     bench = case.bench
-    bench.faults.append({"vpn": PAGE, "offset": 0, "space": 0, "access": 1, "flags": 0, "port": 0, "tag": 1})
+    bench.faults.append({"vpn": PAGE, "offset": 0, "space": 0, "access": 1, "flags": 1, "port": 0, "tag": 1})
     await bench.run(4 * LIMIT, lambda: bool(bench.model.answered))
     case.commands.queue.clear()
     await bench.run(LIMIT)

@@ -9,12 +9,13 @@ from amaranth.hdl import ValueCastable
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.fault_context import ContextState
 from seqfault_rtl.fault_steps import FaultSteps
-from seqfault_rtl.messages import Step
+from seqfault_rtl.messages import AnswerStatus, Step
 from seqfault_tb.fault_unit_top import TEST_CONFIG as CONFIG
 from seqfault_tb.fault_unit_top import FaultUnitTop
 
 ONE = "seqfault_tb.test_fault_unit"
 RETRIES = "seqfault_tb.test_fault_unit_retries"
+FLAGS = "seqfault_tb.test_fault_unit_flags"
 MANY = "seqfault_tb.test_fault_unit_load"
 
 
@@ -24,7 +25,7 @@ def parameters(**settings: object) -> dict[str, str]:
     return passed_on | {f"FAULT_{name.upper()}": str(value) for name, value in settings.items()}
 
 
-@pytest.mark.parametrize("module", [ONE, RETRIES, MANY])
+@pytest.mark.parametrize("module", [ONE, RETRIES, FLAGS, MANY])
 def test_fault_unit(module: str) -> None:
     run_block(FaultUnitTop(CONFIG), module, name="fault_unit", parameters=parameters())
 
@@ -47,6 +48,14 @@ class PlantedSteps(FaultSteps):
     def is_walk_known(self) -> Value:
         return super().is_walk_known() | (self.request.empty & self.has("old walk taken"))
 
+    @property
+    def is_atomic(self) -> Value:
+        return super().is_atomic & ~self.has("ATOMIC parks")
+
+    @property
+    def may_be_handed_over(self) -> Value:
+        return super().may_be_handed_over | self.has("all handed over")
+
     def has_raced(self) -> Value:
         return super().has_raced() & ~self.has("C4 ignored")
 
@@ -65,6 +74,7 @@ class PlantedSteps(FaultSteps):
             ("frame of a failed commit reused", unlock, self.next.owned, self.context.owned),
             ("writable zero frame", ~undo, self.entry.w, self.context.page_prot[2]),
             ("no fill", unlock, self.fill, 0),
+            ("refusal as RETRY", self.context.state == ContextState.ANSWER, self.answer_record.answer.status, AnswerStatus.RETRY),
             ("answer twice", self.context.state == ContextState.MM_UNLOCK, self.answer, 1),
         ]
         for bug, when, signal, value in wrong:
@@ -89,6 +99,9 @@ PLANTED = {
     "frame of a failed commit reused": (ONE, "commit_write_fails"),
     "writable zero frame": (ONE, "read_faults"),
     "no fill": (ONE, "write_fault"),
+    "refusal as RETRY": (FLAGS, "refused_without_a_page_request"),
+    "ATOMIC parks": (FLAGS, "atomic_never_parks"),
+    "all handed over": (FLAGS, "refused_without_a_page_request"),
     "answer twice": (MANY, "mm_lock"),
 }
 """Bug to the test that must find it; "none" passes: it is the bugs that are found."""

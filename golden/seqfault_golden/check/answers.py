@@ -115,6 +115,8 @@ class Answers:
         """The fault's last word: R18 or ANSWER."""
         if status == Status.RETRY:
             how = How.SOFTWARE
+        elif status == Status.FAULT:
+            how = How.TRANSLATED
         elif fault.classic:
             how = How.CLASSIC
         else:
@@ -150,11 +152,11 @@ class Answers:
             del self._pages[pending.page]
         if pending.running:
             raise NotAllowed("answer while the fault of this request is running")
-        if status == Status.FAULT:
+        if status == Status.FAULT and pending.own is None:
             self._check_refusal(pending, how, reason)
         elif (status, how, reason) == (Status.RETRY, How.TRANSLATED, Outcome.RACED) and pending.own is None:
             self._check_raced(pending)
-        elif how == How.TRANSLATED:
+        elif how == How.TRANSLATED and status != Status.FAULT:
             if pending.own is not None or status != Status.OK or reason != Outcome.OK:
                 known = _conclusion(pending.own) if pending.own else "nothing"
                 raise NotAllowed(f"answer {_conclusion((status, how, reason))} for a request whose fault concluded {known}")
@@ -172,9 +174,12 @@ class Answers:
         return [satp_levels(satp) for satp in self._state.memory.values(table_key(pending.space), pending.tick)]
 
     def _check_refusal(self, pending: _Pending, how: int, reason: int) -> None:
-        """ "FAULT is given for a non-canonical address, a space without a table, and a bus error during translation." """
-        if how != How.TRANSLATED or pending.own is not None:
+        """ "FAULT is given for a non-canonical address, a space without a table, and a bus error during translation"; and MM_BUSY before R0."""
+        if how != How.TRANSLATED:
             raise NotAllowed("FAULT for a request that had a fault context")
+        if reason == Outcome.MM_BUSY and pending.space in self._nameless:
+            self._nameless.remove(pending.space)
+            return
         if reason == Outcome.BUS_ERROR and self._state.bus_errors:
             return
         if all(_canonical(pending.va, levels) for levels in self._modes(pending)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ..layout import Outcome, Step
+from ..layout import Outcome, RequestFlag, Status, Step
 from ..protocol.commit_steps import installed_pte, needs_frame, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18
 from ..protocol.exit_steps import answer, handover, mm_read_lock, mm_read_unlock, mm_refused, undo
 from ..protocol.world import NotAllowed, Phase, fail
@@ -156,6 +156,8 @@ def undone(state: State, fault: Fault, event: Event, reason: Outcome) -> None:
 def handed_over(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
     """HANDOVER."""
     reason = fault.reason
+    if not fault.known:  # refused the mm lock before R0, so its flags are not known
+        fault.flags = RequestFlag.ALLOW_RETRY
     handover(state, fault, outcome)
     if outcome == Outcome.BUS_ERROR and reason != outcome and not state.bus_errors:
         raise NotAllowed("BUS_ERROR although memory answers every access")
@@ -164,6 +166,8 @@ def handed_over(state: State, fault: Fault, event: Event, outcome: Outcome) -> N
 def answered(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
     """ANSWER."""
     status = event[9] & 3
+    if not fault.known and status == Status.FAULT:
+        fault.flags = 0
     expected = answer(state, fault)
     if (outcome, status) != (fault.reason, expected):
         raise NotAllowed(f"ANSWER {outcome.name} with status {status}, not {Outcome(fault.reason).name} with {expected.name}")
@@ -171,14 +175,14 @@ def answered(state: State, fault: Fault, event: Event, outcome: Outcome) -> None
 
 
 def read_lock(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
-    """MM_READ_LOCK. MM_BUSY: a writer holds it, or held it since the fault began to wait, or one waits for the readers of now."""
+    """MM_READ_LOCK. MM_BUSY: a writer holds it, or held it since the fault began to wait, or waits for it now: then MM_LOCK comes next."""
     space = event[4]
     if fault.phase == Phase.UNDONE and space != fault.space:
         raise NotAllowed(f"mm lock of space {space}, the fault is in space {fault.space}")
     if outcome == Outcome.MM_BUSY:
         mm_refused(state, fault)
-        if not state.mm_writer(space) and not state.mm_readers(space) and state.mm_released.get(space, 0) <= fault.began:
-            raise NotAllowed(f"MM_BUSY although nobody holds the mm lock of space {space}")
+        if not state.mm_writer(space) and state.mm_released.get(space, 0) <= fault.began:
+            state.mm_claimed = space
     else:
         mm_read_lock(state, fault, space)
     fault.space = space

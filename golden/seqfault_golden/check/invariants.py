@@ -40,6 +40,8 @@ def _nothing_left(state: State, answers: Answers) -> None:
             raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
     for table, agent in state.pte_locks.items():
         raise NotAllowed(f"agent {agent} holds the lock of table {table:#x}")
+    if state.mm_claimed is not None:
+        raise NotAllowed(f"MM_BUSY although nobody held the mm lock of space {state.mm_claimed}, and no MM_LOCK came")
     for space in state.mm_writers:
         raise NotAllowed(f"the mm lock of space {space} is held by a writer")
     for entry in state.sequences.open_entries():

@@ -139,6 +139,7 @@ class State:
     now : tick of the step in execution.
     pte_locks : leaf table address to the agent that holds its lock.
     mm_writers : spaces under MM_LOCK. mm_released : space to the tick of its last MM_UNLOCK.
+    mm_claimed : a fault has seen a writer wait for this space's mm lock, so its MM_LOCK is the command unit's next step.
     command_step : tick of the command unit's last step.
     update : the A/D update under way.
     leaf_changed : tick of the last change of a leaf entry by the engine. invalidated : tick of the last INVALIDATE.
@@ -168,6 +169,7 @@ class State:
         self.pte_locks: dict[int, int] = {}
         self.mm_writers: set[int] = set()
         self._mm_readers: dict[int, set[int]] = {}
+        self.mm_claimed: int | None = None
         self.mm_released: dict[int, int] = {}
         self.leaf_changed = 0
         self.command_step = 0

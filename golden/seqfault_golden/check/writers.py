@@ -76,5 +76,9 @@ def writer_event(state: State, event: Event) -> None:
         raise NotAllowed("a step of the command unit cannot fail")
     if space >= state.spaces and not (first == Step.INVALIDATE and space == EVERY_SPACE) and first != Step.ILLEGAL:
         raise NotAllowed(f"there is no space {space}")
+    if state.mm_claimed is not None:
+        if (first, space) != (Step.MM_LOCK, state.mm_claimed):
+            raise NotAllowed(f"no MM_LOCK of space {state.mm_claimed}, whose mm lock was MM_BUSY although nobody held it")
+        state.mm_claimed = None
     handler(state, event)
     state.command_step = state.now

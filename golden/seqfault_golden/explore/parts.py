@@ -3,7 +3,7 @@
 How pages, tables, entries and frames are numbered says `small_world.py`.
 """
 
-from ..layout import VmaFlag, pte_ppn
+from ..layout import RequestFlag, VmaFlag, pte_ppn
 from ..protocol.world import Phase
 from .cells import CellWorld, Part
 
@@ -169,6 +169,7 @@ class FaultCells(Part):
     def __init__(self, world: CellWorld, agent: int, page: int, access: int) -> None:
         super().__init__(world, f"fault {agent}")
         self.agent, self.page, self.access = agent, page, access
+        self.flags: int = RequestFlag.ALLOW_RETRY
         self.phase = Phase.IDLE
 
     def show(self, name: str, value: int) -> str:

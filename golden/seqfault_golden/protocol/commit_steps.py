@@ -3,7 +3,7 @@
 The functions follow the rules of `find_steps`: the step's change and its outcome, or `NotAllowed`.
 """
 
-from ..layout import PTE_A, PTE_D, PTE_V, PTE_W, Access, Outcome
+from ..layout import PTE_A, PTE_D, PTE_V, PTE_W, Access, Outcome, RequestFlag
 from .world import Fault, NotAllowed, NotYet, Phase, Safeguard, World, expect_phase, fail, keeps
 
 __all__ = ["installed_pte", "needs_frame", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18"]
@@ -95,6 +95,8 @@ def r13(world: World, fault: Fault, patient: bool) -> Outcome:
             raise NotYet(f"context {fault.agent} spins on the lock of table {table:#x} with its walker pinned")
         if not patient:
             return fail(fault, Outcome.PTL_BUSY)
+        if fault.flags & RequestFlag.ATOMIC:
+            raise NotAllowed("PTL_WAIT of an ATOMIC fault, which must not wait")
         fault.pinned = False
         fault.phase = Phase.R10
         return Outcome.PTL_WAIT

@@ -4,7 +4,7 @@ The functions follow the rules of `find_steps`: the step's change, or `NotAllowe
 """
 
 from ..layout import Outcome, Status
-from .world import LAST_ATTEMPT, RETRIED, Fault, NotAllowed, NotYet, Phase, Safeguard, World, classic_from, expect_phase, keeps
+from .world import Fault, NotAllowed, NotYet, Phase, Safeguard, World, classic_from, expect_phase, is_final, keeps, may_be_handed_over
 
 __all__ = ["answer", "handover", "mm_read_lock", "mm_read_unlock", "mm_refused", "releases_first", "undo"]
 
@@ -25,7 +25,7 @@ def undo(world: World, fault: Fault) -> None:
 def _expect_turn_of_mm_lock(world: World, fault: Fault) -> None:
     """The next attempt is the first classic one."""
     if fault.phase == Phase.UNDONE:
-        if fault.reason not in RETRIED or fault.attempt + 1 < classic_from(world):
+        if is_final(world, fault) or fault.attempt + 1 < classic_from(world):
             raise NotAllowed(f"mm lock after attempt {fault.attempt} failed with {Outcome(fault.reason).name}")
     elif fault.phase != Phase.IDLE:
         raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
@@ -74,8 +74,10 @@ def handover(world: World, fault: Fault, outcome: Outcome) -> None:
         raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
     if releases_first(world, fault):
         raise NotAllowed("HANDOVER under the mm lock: it releases everything first")
-    if fault.reason in RETRIED and fault.attempt < LAST_ATTEMPT:
+    if not is_final(world, fault):
         raise NotAllowed(f"HANDOVER after {Outcome(fault.reason).name}, which calls for another attempt")
+    if not may_be_handed_over(fault):
+        raise NotAllowed("HANDOVER of a fault that is to be refused: it is ATOMIC, or without ALLOW_RETRY")
     if outcome not in (fault.reason, Outcome.QUEUE_FULL, Outcome.BUS_ERROR):
         raise NotAllowed(f"HANDOVER for {outcome.name}, the fault failed with {Outcome(fault.reason).name}")
     fault.reason = outcome
@@ -83,11 +85,13 @@ def handover(world: World, fault: Fault, outcome: Outcome) -> None:
 
 
 def answer(world: World, fault: Fault) -> Status:
-    """ "final answer without commit": RETRY after a page request, OK when the page was mapped already."""
+    """ "final answer without commit": RETRY after a page request, OK when the page was mapped already, FAULT when the fault is refused."""
     if fault.phase == Phase.MAPPED:
         status = Status.OK
     elif fault.phase == Phase.HANDED:
         status = Status.RETRY
+    elif fault.phase in (Phase.UNDONE, Phase.REFUSED) and is_final(world, fault) and not may_be_handed_over(fault):
+        status = Status.FAULT
     else:
         raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
     if fault.holds_read_lock:

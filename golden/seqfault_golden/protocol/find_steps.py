@@ -6,7 +6,7 @@ the attempt has failed. It raises `NotAllowed` when the protocol does not allow 
 """
 
 from ..layout import PTE_V, Access, Outcome, VmaFlag, walk_outcome
-from .world import RETRIED, Fault, NotAllowed, Phase, Safeguard, World, classic_from, expect_phase, fail, keeps
+from .world import Fault, NotAllowed, Phase, Safeguard, World, classic_from, expect_phase, fail, is_final, keeps
 
 __all__ = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"]
 
@@ -25,7 +25,7 @@ def r0(world: World, fault: Fault) -> None:
         fault.attempt = 0
     elif fault.phase != Phase.UNDONE:
         raise NotAllowed(f"context {fault.agent} is to do {Phase(fault.phase).name} next")
-    elif fault.reason not in RETRIED:
+    elif is_final(world, fault):
         raise NotAllowed(f"another attempt after {Outcome(fault.reason).name}, which is handed over")
     else:
         fault.attempt += 1

@@ -7,11 +7,11 @@ Three worlds implement this: the one that follows the engine's events (`check.St
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
-from ..layout import Outcome
+from ..layout import Outcome, RequestFlag
 
 __all__ = [
     "LAST_ATTEMPT", "POLICIES", "RETRIED", "Fault", "NotAllowed", "NotYet", "Phase", "Safeguard", "World", "classic_from", "expect_phase", "fail",
-    "keeps",
+    "is_final", "keeps", "may_be_handed_over",
 ]  # fmt: skip
 
 POLICIES = ("spec", "vma-lock", "mm-lock")
@@ -205,6 +205,7 @@ class Fault(Protocol):
     agent: int
     phase: int
     access: int
+    flags: int
     attempt: int
     classic: bool
     """This attempt is made under the mm lock."""
@@ -324,6 +325,18 @@ def keeps(world: World, safeguard: Safeguard) -> bool:
 def classic_from(world: World) -> int:
     """The first attempt (from 0) that is made under the mm lock."""
     return 0 if world.policy == "mm-lock" else world.max_retries
+
+
+def may_be_handed_over(fault: Fault) -> bool:
+    """Its requester comes back after software's work, and can wait for that: else the fault is refused. [contract, Flags of a request]"""
+    return bool(fault.flags & RequestFlag.ALLOW_RETRY) and not fault.flags & RequestFlag.ATOMIC
+
+
+def is_final(world: World, fault: Fault) -> bool:
+    """Another attempt cannot help, or there are no more: ATOMIC has the speculative ones only, as it must not wait for the mm lock."""
+    if fault.reason not in RETRIED or fault.attempt >= LAST_ATTEMPT:
+        return True
+    return bool(fault.flags & RequestFlag.ATOMIC) and fault.attempt + 1 >= classic_from(world)
 
 
 def expect_phase(fault: Fault, phase: Phase) -> None:

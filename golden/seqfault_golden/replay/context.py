@@ -41,6 +41,7 @@ class Context:
     request: Request | None = None
     phase: int = Phase.IDLE
     access: int = 0
+    flags: int = 0
     attempt: int = 0
     classic: bool = False
     holds_read_lock: bool = False
@@ -66,7 +67,7 @@ class Context:
 
     def serve(self, request: Request) -> None:
         """Begin with a request; the context is free."""
-        self.request, self.access, self.id = request, request.access, 0
+        self.request, self.access, self.flags, self.id = request, request.access, request.flags, 0
 
     @property
     def doing(self) -> str:

@@ -6,12 +6,12 @@ The steps are those of `protocol`; here is only what they are given, and the eve
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..layout import How, Outcome, RequestBits, Status, Step, StepEvent, leaf_pa
+from ..layout import How, Outcome, RequestBits, RequestFlag, Status, Step, StepEvent, leaf_pa
 from ..lookups import NO_TABLE_LEVEL, find_vma, read_record, walk
 from ..protocol import exit_steps
 from ..protocol.commit_steps import needs_frame, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18
 from ..protocol.find_steps import r0, r1, r2, r3, r4, r5, r6, r7
-from ..protocol.world import LAST_ATTEMPT, RETRIED, NotYet, Phase, Safeguard, classic_from, fail, keeps
+from ..protocol.world import NotYet, Phase, Safeguard, classic_from, fail, is_final, keeps, may_be_handed_over
 from .context import Context, Request
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _begin(engine: "Engine", c: Context, request: Request) -> None:
     if c.phase == Phase.UNDONE:
         if c.holds_read_lock and c.classic:
             return _read_unlock(engine, c, request)
-        if c.reason not in RETRIED or c.attempt >= LAST_ATTEMPT:
+        if is_final(engine.world, c):
             return _hand_over(engine, c, request)
     following = c.attempt + 1 if c.phase == Phase.UNDONE else 0
     classic = following >= classic_from(engine.world) and keeps(engine.world, Safeguard.MAX_RETRIES)
@@ -70,7 +70,8 @@ def _read_lock(engine: "Engine", c: Context, request: Request) -> None:
     except NotYet:
         if c.waits_since is None:
             c.waits_since = engine.turns
-        if engine.turns < c.waits_since + engine.mm_lock_patience:
+        waits = not request.flags & (RequestFlag.NOWAIT | RequestFlag.ATOMIC)
+        if waits and engine.turns < c.waits_since + engine.mm_lock_patience:
             raise
         exit_steps.mm_refused(world, c)
         _emit(engine, c, Step.MM_READ_LOCK, Step.MM_READ_LOCK, Outcome.MM_BUSY)
@@ -140,7 +141,8 @@ def _check(engine: "Engine", c: Context, request: Request) -> None:
 def _lock(engine: "Engine", c: Context, request: Request) -> None:
     """R13: "parked until an unlock, then R10 again", so many rounds."""
     table = engine.world.table_of(c.entry_address)
-    outcome = r13(engine.world, c, c.rounds < engine.lock_rounds)
+    patient = c.rounds < engine.lock_rounds and not request.flags & RequestFlag.ATOMIC
+    outcome = r13(engine.world, c, patient)
     if outcome == Outcome.PTL_WAIT:
         c.rounds += 1
         c.parked = table
@@ -196,7 +198,9 @@ def _read_unlock(engine: "Engine", c: Context, request: Request) -> None:
 
 
 def _hand_over(engine: "Engine", c: Context, request: Request) -> None:
-    """HANDOVER: the record is in memory before the fault is answered."""
+    """HANDOVER: the record is in memory before the fault is answered; a fault that software cannot serve is refused instead."""
+    if not may_be_handed_over(c):
+        return _answer(engine, c, request)
     written = engine.outside.put_page_request(c)
     outcome = Outcome(c.reason) if written == _OK else written
     exit_steps.handover(engine.world, c, outcome)
@@ -216,6 +220,8 @@ def _conclude(engine: "Engine", c: Context, request: Request, status: Status) ->
     """The fault is done. `how`: by the attempt that ended it."""
     if status == Status.RETRY:
         how = How.SOFTWARE
+    elif status == Status.FAULT:
+        how = How.TRANSLATED
     elif c.classic:
         how = How.CLASSIC
     else:

@@ -34,6 +34,7 @@ class FaultCall:
     ----------
     port : the thread's requester port. va : in bytes. present : the page was mapped (copy on write, or a missing right).
     refused : Linux refused it. grow : enlarges the stack, when Linux did. label : names it in messages.
+    flags : of the request.
     """
 
     mm: "AddressSpace"
@@ -44,6 +45,7 @@ class FaultCall:
     refused: bool
     grow: Callable[[], Awaitable[None]] | None
     label: str
+    flags: int = Flags.ALLOW_RETRY
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class Faults:
 
     async def _try(self, call: FaultCall, tag: int) -> FaultReport:
         mm, key, tickets = call.mm, (call.port, tag), self._kernel.page_requests.tickets
-        flags, first, asked = Flags.ALLOW_RETRY, -1, False
+        flags, first, asked = call.flags, -1, False
         for tries in range(1, MOST_TRIES + 1):
             verdict = Future("software's answer to a page request")
             tickets[key] = Ticket(mm=mm, refused=call.refused, grow=call.grow, verdict=verdict, tries=tries)
@@ -127,7 +129,7 @@ class Faults:
             if answer.status != Status.RETRY:
                 del tickets[key]
                 return FaultReport(outcome=self._outcome(answer, asked), cycles=answer.cycle - first, tries=tries)
-            asked, flags = True, Flags.ALLOW_RETRY | Flags.TRIED
+            asked, flags = True, call.flags | Flags.TRIED
             if answer.reason == Reason.QUEUE_FULL:
                 self._kernel.machine.write_register(Register.PQCSR, PQCSR_CLEAR)
                 continue
