@@ -30,6 +30,7 @@ class EngineConfig:
     spaces : address spaces known at a time; a power of two.
     vma_cache : entries of the VMA range cache.
     sequence_entries : sequence counters; a power of two. VMA ids are taken modulo this.
+    srcu_calls : SRCU calls that may be pending, a power of two; one more is refused.
     pool_frames : free frames prefetched from the ring, a power of two, at least 8.
     zap_chunk : leaf entries that ZAP and PROTECT handle under one lock hold (8 to 64, a power of two).
     max_retries : speculative attempts before the mm lock is taken.
@@ -57,6 +58,7 @@ class EngineConfig:
     spaces: int = 64
     vma_cache: int = 8
     sequence_entries: int = 256
+    srcu_calls: int = 16
     pool_frames: int = 16
     zap_chunk: int = 64
     max_retries: int = 3
@@ -69,7 +71,7 @@ class EngineConfig:
             "ports": (1, 64), "tlb_entries": (1, 1024), "port_misses": (1, 64), "walks": (1, 63),
             "levels": (3, 5), "l2_sets": (0, 4096), "l2_ways": (1, 8), "walk_cache": (0, 64),
             "contexts": (1, 62), "lookups": (1, 62), "spaces": (2, 4096), "vma_cache": (1, 64), "sequence_entries": (2, 65536),
-            "pool_frames": (8, 1024), "zap_chunk": (8, 64), "max_retries": (1, 7), "lock_rounds": (1, 255),
+            "srcu_calls": (2, 1024), "pool_frames": (8, 1024), "zap_chunk": (8, 64), "max_retries": (1, 7), "lock_rounds": (1, 255),
             "mm_lock_patience": (16, 1 << 30),
         }  # fmt: skip
         for field in fields(self):
@@ -81,7 +83,7 @@ class EngineConfig:
             low, high = limits[field.name]
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ValueError(f"{field.name} must be an integer from {low} to {high}, not {value!r}")
-        for name in ("spaces", "sequence_entries", "pool_frames", "zap_chunk", "l2_sets", "walk_cache"):
+        for name in ("spaces", "sequence_entries", "srcu_calls", "pool_frames", "zap_chunk", "l2_sets", "walk_cache"):
             value = getattr(self, name)
             if value.bit_count() != 1 and (value or name not in ("l2_sets", "walk_cache")):
                 raise ValueError(f"{name} must be a power of two, not {value!r}")

@@ -15,12 +15,13 @@ from seqfault_rtl.page_walk_cache import PageWalkCache
 from seqfault_rtl.pte_locks import PteLocks
 from seqfault_rtl.round_robin import RoundRobin
 from seqfault_rtl.sequence_table import SequenceTable
+from seqfault_rtl.srcu import Srcu
 from seqfault_rtl.stream_merge import StreamMerge
 from seqfault_rtl.tlb import Tlb
 from seqfault_rtl.walk_stale import WalkStale
 from seqfault_rtl.walker import Walker
 
-from . import l2_tlb, mm_locks, mmu, page_walk_cache, pte_locks, round_robin, sequence_table, stream_merge, tlb, walk_stale, walker
+from . import l2_tlb, mm_locks, mmu, page_walk_cache, pte_locks, round_robin, sequence_table, srcu, stream_merge, tlb, walk_stale, walker
 from .spec import Spec
 
 __all__ = ["PROOFS", "Proof"]
@@ -70,6 +71,8 @@ class Proof:
 
 SMALL = EngineConfig(contexts=3, spaces=4, sequence_entries=4)
 """Enough of everything for interference: three readers and a writer, four rows of a table."""
+CALLS = EngineConfig(srcu_calls=4)
+"""Two grace periods with two calls each, one in the other's way."""
 CACHES = EngineConfig(spaces=4, levels=3, walk_cache=4)
 """Sv32 and Sv39, four pointers per level."""
 TLB = EngineConfig(spaces=4, levels=3, tlb_entries=3)
@@ -110,6 +113,10 @@ _ALL = (
     Proof(
         name="sequence-table", spec=sequence_table.UnchangedMeansUntouched, block=SequenceTable, parameters=(SMALL,),
         planted=(sequence_table.EndRestores, sequence_table.SharedCount), depth=12, induction=4,
+    ),
+    Proof(
+        name="srcu", spec=srcu.GracePeriod, block=Srcu, parameters=(CALLS,),
+        planted=(srcu.NoFlip, srcu.FetchesEarly, srcu.LeavesActiveBank, srcu.JoinsRunning, srcu.OverwritesWhenFull), depth=12, induction=4,
     ),
     Proof(
         name="page-walk-cache", spec=page_walk_cache.NoStalePointer, block=PageWalkCache, parameters=(CACHES,),
