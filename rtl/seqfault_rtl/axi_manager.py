@@ -7,15 +7,20 @@ others (see `MemoryReadSignature`). [AMBA AXI A3, A5]
 
 The two halves of an exclusive pair have one ID, so a block that makes them is the client of the same number in `reads` and `writes`, with
 one tag. It alone uses that ID, and begins a write after the answer to its read. [AXI A7.2]
+
+A client that writes bursts takes its turn among the other writers with each burst. W keeps the order of AW, so they wait for its words.
 """
 
-from amaranth import Cat, Module, Signal, Value
+from collections.abc import Iterable
+
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from .axi import AXI_DATA_BITS, AxiBurst, AxiResponse, AxiSignature
 from .config import EngineConfig
+from .memory_bursts import BURST_BEATS_BITS, MemoryBurstSignature
 from .messages import (
     MemoryReadRequest,
     MemoryReadResponse,
@@ -96,29 +101,34 @@ class AxiManager(wiring.Component):
     ----------
     config : parameters of the engine.
     readers, writers : number of clients, at least 1 each.
+    burst_writer : there is a client that writes bursts.
 
     Members
     -------
     reads : a client's `Out(MemoryReadSignature())` connects here; a request is one INCR burst of 8-byte beats, which the client keeps in
         4 KiB (the testbench's bus monitor checks it).
     writes : a client's `Out(MemoryWriteSignature())` connects here; a request is one beat, its strobes are those not in `keep`.
+    burst : with `burst_writer`, its `Out(MemoryBurstSignature())` connects here; it is the writing client of number `writers`. The client
+        keeps a burst in 4 KiB.
     axi : the bus; see `axi.py` for the names in Verilog. `id_bits` = 6 + log2 of the larger number of clients (at least 1), rounded up.
 
     A response's `error` is set for SLVERR and DECERR, its `exclusive` for EXOKAY.
     """
 
-    def __init__(self, config: EngineConfig, *, readers: int, writers: int) -> None:
+    def __init__(self, config: EngineConfig, *, readers: int, writers: int, burst_writer: bool = False) -> None:
         for name, count in (("readers", readers), ("writers", writers)):
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, not {count!r}")
         self.config = config
-        self.id_bits = TAG_BITS + (ceil_log2(max(readers, writers)) or 1)
+        self.burst_writer = burst_writer
+        self.id_bits = TAG_BITS + (ceil_log2(max(readers, writers + burst_writer)) or 1)
         super().__init__(
             {
                 "reads": In(MemoryReadSignature()).array(readers),
                 "writes": In(MemoryWriteSignature()).array(writers),
                 "axi": Out(AxiSignature(id_bits=self.id_bits)),
             }
+            | ({"burst": In(MemoryBurstSignature())} if burst_writer else {})
         )
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
@@ -129,15 +139,15 @@ class AxiManager(wiring.Component):
         self._write_responses(m)
         return m
 
-    def _merge(self, m: Module, name: str, shape: type[data.Struct], clients: wiring.PureInterface) -> wiring.PureInterface:
+    def _merge(self, m: Module, name: str, shape: type[data.Struct], requests: list[wiring.PureInterface]) -> wiring.PureInterface:
         """The clients' requests as one stream of {request, client}."""
-        m.submodules[f"{name}_arbiter"] = arbiter = _Arbiter(shape, len(clients))
-        for source, sink in zip(clients, arbiter.inputs, strict=True):
-            wiring.connect(m, wiring.flipped(source.request), sink)
+        m.submodules[f"{name}_arbiter"] = arbiter = _Arbiter(shape, len(requests))
+        for source, sink in zip(requests, arbiter.inputs, strict=True):
+            wiring.connect(m, source, sink)
         return arbiter.output
 
     def _read_requests(self, m: Module) -> None:
-        merged = self._merge(m, "read", MemoryReadRequest, self.reads)
+        merged = self._merge(m, "read", MemoryReadRequest, [wiring.flipped(client.request) for client in self.reads])
         head = _pipe(m, name="read_address", source=merged)
         request = head.payload.request
         m.d.comb += [
@@ -166,31 +176,53 @@ class AxiManager(wiring.Component):
         self._route(m, _pipe(m, name="read_response", source=source), self.reads)
 
     def _write_requests(self, m: Module) -> None:
-        """AW and W are filled together but leave apart, so each keeps its own register."""
-        merged = self._merge(m, "write", MemoryWriteRequest, self.writes)
+        """AW and W are filled together but leave apart, so each keeps its own register. The other words of a burst follow in W."""
+        requests = [wiring.flipped(client.request) for client in self.writes]
+        begun = stream.Signature(MemoryWriteRequest).create(path=("burst_begun",))
+        merged = self._merge(m, "write", MemoryWriteRequest, requests + [begun] * self.burst_writer)
         address_valid = Signal()
         data_valid = Signal()
         address = Signal(merged.payload.shape())
         word, strobes = Signal(AXI_DATA_BITS), Signal(AXI_DATA_BITS // 8)
-        m.d.comb += merged.ready.eq((~address_valid | self.axi.awready) & (~data_valid | self.axi.wready))
+        beats, address_beats, left = (Signal(BURST_BEATS_BITS, name=name) for name in ("beats", "address_beats", "left"))
+        data_free = ~data_valid | self.axi.wready
+        m.d.comb += merged.ready.eq((~address_valid | self.axi.awready) & data_free & (left == 0))
         with m.If(self.axi.awready):
             m.d.sync += address_valid.eq(0)
         with m.If(self.axi.wready):
             m.d.sync += data_valid.eq(0)
         with m.If(merged.valid & merged.ready):
-            m.d.sync += [address_valid.eq(1), data_valid.eq(1), address.eq(merged.payload)]
+            m.d.sync += [address_valid.eq(1), data_valid.eq(1), address.eq(merged.payload), address_beats.eq(beats), left.eq(beats)]
             m.d.sync += [word.eq(merged.payload.request.data), strobes.eq(~merged.payload.request.keep)]
+        if self.burst_writer:
+            with m.If(merged.payload.client == len(self.writes)):
+                m.d.comb += beats.eq(self.burst.request.payload.beats)
+            self._burst_words(m, begun, left=left, data_free=data_free)
+            with m.If((left != 0) & data_free & self.burst.data.valid):
+                m.d.sync += [data_valid.eq(1), word.eq(self.burst.data.payload), left.eq(left - 1)]
         m.d.comb += [
             self.axi.awvalid.eq(address_valid),
             self.axi.awid.eq(Cat(address.request.tag, address.client)),
             self.axi.awaddr.eq(address.request.addr),
-            self.axi.awlen.eq(0),
+            self.axi.awlen.eq(address_beats),
             self.axi.awlock.eq(address.request.exclusive),
             *self._constants("aw"),
             self.axi.wvalid.eq(data_valid),
             self.axi.wdata.eq(word),
             self.axi.wstrb.eq(strobes),
-            self.axi.wlast.eq(1),
+            self.axi.wlast.eq(left == 0),
+        ]
+
+    def _burst_words(self, m: Module, begun: wiring.PureInterface, *, left: Signal, data_free: Value) -> None:
+        """A burst and its first word ask for a turn together; the `left` others are taken as W has room. All their strobes are on."""
+        request, words = self.burst.request, self.burst.data
+        m.d.comb += [
+            begun.valid.eq(request.valid & words.valid),
+            begun.payload.addr.eq(request.payload.addr),
+            begun.payload.tag.eq(request.payload.tag),
+            begun.payload.data.eq(words.payload),
+            request.ready.eq(begun.valid & begun.ready),
+            words.ready.eq(Mux(left == 0, begun.valid & begun.ready, data_free)),
         ]
 
     def _write_responses(self, m: Module) -> None:
@@ -204,7 +236,7 @@ class AxiManager(wiring.Component):
             item.response.error.eq(_is_error(self.axi.bresp)),
             item.response.exclusive.eq(_is_exclusive(self.axi.bresp)),
         ]
-        self._route(m, _pipe(m, name="write_response", source=source), self.writes)
+        self._route(m, _pipe(m, name="write_response", source=source), [*self.writes, *([self.burst] if self.burst_writer else [])])
 
     def _constants(self, prefix: str) -> list:  # type: ignore[type-arg]
         """The fields of an address channel that never change."""
@@ -216,7 +248,7 @@ class AxiManager(wiring.Component):
         }
         return [getattr(self.axi, f"{prefix}{name}").eq(value) for name, value in values.items()]
 
-    def _route(self, m: Module, stage: wiring.PureInterface, clients: wiring.PureInterface) -> None:
+    def _route(self, m: Module, stage: wiring.PureInterface, clients: Iterable[wiring.PureInterface]) -> None:
         """Give the registered response to the client of its ID. An ID that no client has is dropped: it must not block the bus."""
         m.d.comb += stage.ready.eq(1)
         for client in clients:

@@ -1,7 +1,6 @@
 """AxiManager under several clients: every word arrives at the client that asked for it, in order of its tag, whatever the bus does."""
 
 import os
-from collections import defaultdict
 from collections.abc import Callable
 from random import Random
 
@@ -12,12 +11,16 @@ from cocotbext.axi import AxiBus, AxiRam
 
 from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryWriteRequest, MemoryWriteResponse
 
-from .axi_memory import EXOKAY, AxiChecker, ReorderingMemory, pause_channels
+from .axi_bursts import BurstChecker, BurstMemory
+from .axi_memory import EXOKAY, pause_channels
+from .burst_client import BurstClient
+from .bus_client import Client
 from .fields import pack, unpack
 from .memory_ports import ALL_STROBES, PAGE_BYTES, WORD_BYTES, WordMemory
 
 READERS = int(os.environ.get("READERS", "3"))
 WRITERS = int(os.environ.get("WRITERS", "2"))
+BURSTS = os.environ.get("BURSTS", "0") == "1"
 SEED = int(os.environ.get("SEED", "1"))
 SETTLE_NS = 1
 PATIENCE = 20000
@@ -25,6 +28,7 @@ PATIENCE = 20000
 TAGS = 64
 READ_BASE = 0x10_0000
 WRITE_BASE = 0x80_0000
+BURST_BASE = 0xC0_0000
 PAGES = 4
 
 
@@ -38,47 +42,6 @@ def bytes_mask(strobes: int) -> int:
     return sum(0xFF << 8 * byte for byte in range(WORD_BYTES) if strobes >> byte & 1)
 
 
-class Client:
-    """One client's port: sends `waiting` requests, keeps what must come back by tag, checks each response."""
-
-    def __init__(self, dut, prefix: str, rng: Random, patience: float) -> None:
-        self.request = [getattr(dut, f"{prefix}__request__{name}") for name in ("valid", "ready", "payload")]
-        self.response = [getattr(dut, f"{prefix}__response__{name}") for name in ("valid", "ready", "payload")]
-        self.prefix, self.rng, self.patience = prefix, rng, patience
-        self.waiting: list[dict[str, int]] = []
-        self.expected: dict[int, list[dict[str, int]]] = defaultdict(list)
-        self.sent = self.compared = 0
-        self.request[0].value = 0
-        self.response[1].value = 0
-
-    @property
-    def drained(self) -> bool:
-        return not self.waiting and not any(self.expected.values())
-
-    def drive(self, encode: Callable[[dict[str, int]], int]) -> None:
-        # an offer stays until it is taken
-        offer = bool(self.waiting) and (bool(self.request[0].value) or self.rng.random() < self.patience)
-        if offer:
-            self.request[2].value = encode(self.waiting[0])
-        self.request[0].value = offer
-        self.response[1].value = self.rng.random() < self.patience
-
-    def taken(self) -> dict[str, int] | None:
-        """The request that is taken in this cycle."""
-        if self.request[0].value and self.request[1].value:
-            self.sent += 1
-            return self.waiting.pop(0)
-        return None
-
-    def check(self, answer: dict[str, int]) -> None:
-        assert self.expected[answer["tag"]], f"{self.prefix}: nobody asked for {answer}"
-        wanted = self.expected[answer["tag"]].pop(0)
-        if wanted["error"] and "data" in wanted:  # the data of a failed word mean nothing
-            answer = answer | {"data": wanted["data"]}
-        assert answer == wanted, f"{self.prefix}: got {answer}, expected {wanted}"
-        self.compared += 1
-
-
 class Bench:
     """All clients and the checker; `memory.failing` are words at which the bus answers an error."""
 
@@ -87,11 +50,16 @@ class Bench:
         self.failing: set[int] = set()
         self.readers = [Client(dut, f"reads__{i}", rng, patience) for i in range(READERS)]
         self.writers = [Client(dut, f"writes__{i}", rng, patience) for i in range(WRITERS)]
-        self.checker = AxiChecker(dut, "axi", sparse=True)
+        self.bursts = [BurstClient(dut, "burst", rng, patience)] if BURSTS else []
+        self.checker = BurstChecker(dut, "axi", sparse=True)
         self.written: dict[int, int] = {}
         self.pairs: dict[tuple[int, int], tuple[int, int]] = {}
         self.won: dict[tuple[int, int], bool] = {}
-        self.model: ReorderingMemory | None = None
+        self.model: BurstMemory | None = None
+
+    @property
+    def clients(self) -> list:
+        return [*self.readers, *self.writers, *self.bursts]
 
     async def start(self) -> None:
         Clock(self.dut.clk, 10, unit="ns").start()
@@ -106,6 +74,8 @@ class Bench:
             client.drive(lambda values: pack(MemoryReadRequest, values))
         for client in self.writers:
             client.drive(lambda values: pack(MemoryWriteRequest, values))
+        for client in self.bursts:
+            client.drive()
         if self.model:
             self.model.drive()
         await Timer(SETTLE_NS, unit="ns")
@@ -116,6 +86,8 @@ class Bench:
             self._sample_reader(client)
         for number, client in enumerate(self.writers):
             self._sample_writer(number, client)
+        for client in self.bursts:
+            self.written |= client.sample(self.failing)
 
     def _sample_reader(self, client: Client) -> None:
         if client.response[0].value and client.response[1].value:
@@ -166,6 +138,8 @@ class Bench:
                 address = WRITE_BASE + free.pop() * WORD_BYTES
                 keep = self.rng.choice((0, 0, self.rng.getrandbits(8)))
                 client.waiting.append({"addr": address, "data": self.rng.getrandbits(64), "tag": self.rng.randrange(tags), "keep": keep})
+        for client in self.bursts:
+            client.traffic(count, BURST_BASE, PAGES, tags)
 
     def exclusive(self, clients: list[Client], count: int) -> None:
         """An exclusive access with each of `count` tags of those clients: all clients' are of words of their own."""
@@ -179,15 +153,16 @@ class Bench:
         """Run until all is answered; then memory must hold what was written."""
         for _ in range(PATIENCE):
             await self.cycle()
-            if all(client.drained for client in (*self.readers, *self.writers)):
+            if all(client.drained for client in self.clients):
                 break
         else:
-            raise AssertionError(f"not drained after {PATIENCE} cycles: {[c.expected for c in (*self.readers, *self.writers)]}")
+            raise AssertionError(f"not drained after {PATIENCE} cycles: {[c.expected for c in self.clients]}")
         self.checker.finish()
-        for client in (*self.readers, *self.writers):
+        for client in self.clients:
             assert client.sent, f"{client.prefix} sent nothing"
             assert client.compared >= client.sent, f"{client.prefix}: {client.sent} sent, {client.compared} compared"
         assert self.written, "nothing was written"
+        assert bool(self.checker.bursts) == BURSTS, f"{self.checker.bursts} write bursts"
         for address, data in self.written.items():
             assert read_back(address) == data, f"{address:#x} holds {read_back(address):#x}, {data:#x} was written"
 
@@ -201,7 +176,7 @@ async def reordering(dut, rng: Random, **options) -> tuple[Bench, WordMemory]:
     bench = Bench(dut, rng)
     memory = WordMemory()
     preload(memory.__setitem__)
-    bench.model = ReorderingMemory(dut, "axi", memory, rng, observe=bench.observe, **options)
+    bench.model = BurstMemory(dut, "axi", memory, rng, observe=bench.observe, **options)
     memory.failing = bench.failing
     await bench.start()
     return bench, memory
@@ -238,26 +213,31 @@ async def bus_errors(dut):
     bench.traffic(60)
     reads = [request["addr"] for client in bench.readers for request in client.waiting]
     writes = [request["addr"] for client in bench.writers for request in client.waiting]
-    bench.failing |= set(reads[::5]) | set(writes[::5])
+    beats = [burst["addr"] + WORD_BYTES * bench.rng.randrange(len(burst["words"])) for client in bench.bursts for burst in client.waiting]
+    bench.failing |= set(reads[::5]) | set(writes[::5]) | set(beats[::5])
     await bench.drain(memory.__getitem__)
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")
 async def full_rate_and_fair(dut):
-    """With everybody willing, one request a cycle goes out in each direction, and each client gets its share."""
+    """With everybody willing, one request a cycle goes out in each direction, a word a cycle of bursts, and each client gets its share."""
     cycles = 120
     bench, _ = await reordering(dut, Random(SEED + 3), ready=1.0, rate=1.0)
-    for client in (*bench.readers, *bench.writers):
+    for client in bench.clients:
         client.patience = 1.0
     for client in bench.readers:
         client.waiting += [{"addr": READ_BASE, "beats": 0, "tag": i % TAGS} for i in range(cycles)]
     for number, client in enumerate(bench.writers):
         client.waiting += [{"addr": WRITE_BASE + (number * cycles + i) * WORD_BYTES, "data": i, "tag": i % TAGS, "keep": 0} for i in range(cycles)]
+    for client in bench.bursts:
+        for i in range(cycles):
+            client.add(BURST_BASE + i * 8 * WORD_BYTES, list(range(8)), i % TAGS)
     for _ in range(cycles):
         await bench.cycle()
-    for group in (bench.readers, bench.writers):
+    for group in (bench.readers, [*bench.writers, *bench.bursts]):
         counts = [client.sent for client in group]
-        assert sum(counts) >= cycles - 1, f"{counts} requests in {cycles} cycles"
+        words = sum(client.words_sent if client in bench.bursts else client.sent for client in group)
+        assert words >= cycles - 1, f"{words} words by {counts} requests in {cycles} cycles"
         assert max(counts) - min(counts) <= 1, f"unfair: {counts}"
 
 

@@ -1,7 +1,7 @@
 """AxiManager under cocotb, and planted bugs that its tests must find."""
 
 import pytest
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import stream
 
 import seqfault_rtl.axi_manager
@@ -14,12 +14,13 @@ TESTS = "seqfault_tb.test_axi_manager"
 
 
 def run(component: AxiManager, readers: int, writers: int, testcase: str | None = None) -> None:
-    run_block(component, TESTS, name="axi_manager", parameters={"READERS": str(readers), "WRITERS": str(writers)}, testcase=testcase)
+    parameters = {"READERS": str(readers), "WRITERS": str(writers), "BURSTS": str(int(component.burst_writer))}
+    run_block(component, TESTS, name="axi_manager", parameters=parameters, testcase=testcase)
 
 
-@pytest.mark.parametrize(("readers", "writers"), [(3, 2), (1, 1), (4, 4)])
-def test_axi_manager(readers: int, writers: int) -> None:
-    run(AxiManager(PRESETS["small"], readers=readers, writers=writers), readers, writers)
+@pytest.mark.parametrize(("readers", "writers", "burst_writer"), [(3, 2, False), (1, 1, False), (4, 4, True), (3, 2, True), (1, 1, True)])
+def test_axi_manager(readers: int, writers: int, burst_writer: bool) -> None:
+    run(AxiManager(PRESETS["small"], readers=readers, writers=writers, burst_writer=burst_writer), readers, writers)
 
 
 class Misrouted(AxiManager):
@@ -81,6 +82,80 @@ class Strobeless(AxiManager):
 def test_planted_bug_of_writes_is_found(mutant: type[AxiManager], testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):
         run(mutant(PRESETS["small"], readers=3, writers=2), 3, 2, testcase)
+
+
+class LastTooSoon(AxiManager):
+    """Every data beat says that it is the last."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += self.axi.wlast.eq(1)
+        return m
+
+
+class Short(AxiManager):
+    """Addresses are of one word each."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += self.axi.awlen.eq(0)
+        return m
+
+
+class Hasty(AxiManager):
+    """Words of a burst are taken without room for them."""
+
+    def _burst_words(self, m, begun, *, left, data_free):
+        super()._burst_words(m, begun, left=left, data_free=1)
+
+
+class Wordless(AxiManager):
+    """A burst begins whether or not its first word is there."""
+
+    def _burst_words(self, m, begun, *, left, data_free):
+        super()._burst_words(m, begun, left=left, data_free=data_free)
+        m.d.comb += [begun.valid.eq(self.burst.request.valid), self.burst.data.ready.eq((left != 0) & data_free | begun.valid & begun.ready)]
+
+
+class Silent(AxiManager):
+    """Answers to bursts reach nobody."""
+
+    def _route(self, m, stage, clients):
+        super()._route(m, stage, [client for client in clients if client is not self.burst])
+
+
+class OneTag(AxiManager):
+    """Bursts go out with tag 0."""
+
+    def _burst_words(self, m, begun, *, left, data_free):
+        super()._burst_words(m, begun, left=left, data_free=data_free)
+        m.d.comb += begun.payload.tag.eq(0)
+
+
+class SlowTurn(AxiManager):
+    """A cycle is lost behind each burst."""
+
+    def _merge(self, m, name, shape, requests):
+        merged = super()._merge(m, name, shape, requests)
+        if name == "read":
+            return merged
+        pause = Signal()
+        m.d.sync += pause.eq(self.axi.wvalid & self.axi.wready & self.axi.wlast)
+        gated = stream.Signature(merged.payload.shape()).create(path=("gated",))
+        m.d.comb += [gated.valid.eq(merged.valid & ~pause), merged.ready.eq(gated.ready & ~pause), gated.payload.eq(merged.payload)]
+        return gated
+
+
+@pytest.mark.parametrize(
+    ("mutant", "testcase"),
+    [
+        (LastTooSoon, "random_traffic"), (Short, "random_traffic"), (Hasty, "random_traffic"), (Wordless, "out_of_order"),
+        (Silent, "out_of_order"), (OneTag, "out_of_order"), (LastTooSoon, "bus_errors"), (SlowTurn, "full_rate_and_fair"),
+    ],
+)  # fmt: skip
+def test_planted_bug_of_bursts_is_found(mutant: type[AxiManager], testcase: str) -> None:
+    with pytest.raises(SimulationFailed, match=testcase):
+        run(mutant(PRESETS["small"], readers=3, writers=2, burst_writer=True), 3, 2, testcase)
 
 
 def test_misrouted_responses_are_found() -> None:

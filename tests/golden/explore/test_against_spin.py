@@ -2,7 +2,7 @@
 
 import pytest
 
-from seqfault_golden.explore import explore, find_case
+from seqfault_golden.explore import find_case
 
 from ..promela.verdicts import ROWS
 
@@ -35,5 +35,4 @@ OURS = {
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_same_verdict_as_spin(row):
     case = find_case(*OURS[row.model, row.define])
-    assert case.expected, "the case is not in our catalogue"
-    assert explore(case).verdict == row.expected
+    assert case.expected == row.expected  # test_catalogue.py explores it
