@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 from seqfault_tb.errors import HangError
 from seqfault_tb.kernel import AddressSpace, FaultCall, Future, Kernel, drive
+from seqfault_tb.kernel.constants import Flags
 from seqfault_tb.machine import Machine
 
 from .replay_plan import Item, Operation, Plan, layout_of, make_plan
-from .replay_result import NOT_SENT, OUTCOMES, Percentiles, ReplayResult
+from .replay_result import OUTCOMES, Percentiles, ReplayResult
 from .trace import Call, Clone, Exec, Fault, Trace
 
 __all__ = ["OUTCOMES", "Percentiles", "ReplayResult", "replay"]
@@ -192,20 +193,20 @@ class _Run:
             await future
 
     async def _fault(self, item: Item, fault: Fault) -> None:
-        """A fault. A kernel access with faults disabled (nofault) is not sent: the engine has no such request yet; it counts as refused."""
+        """A fault. A kernel access with faults disabled (nofault) is an ATOMIC one: Linux refuses all of these, the engine those that would wait."""
         await self._ticket(fault.mm, item.after)
-        if fault.result == "nofault":
-            self._count(fault, "refused", NOT_SENT)
-            return
+        atomic = fault.result == "nofault"
         call = FaultCall(
             mm=self._kernel.mms[fault.mm], port=self._ports[fault.tid], va=fault.addr,
             access=FETCH if fault.exec else STORE if fault.write else LOAD,
             present=bool(fault.present), refused=fault.refused, grow=self._growth(item), label=_name(fault),
+            flags=Flags.ATOMIC if atomic else Flags.ALLOW_RETRY,
         )  # fmt: skip
         report = await self._kernel.faults.run(call)
         if call.grow is not None:
             await call.grow()  # if the engine did not ask for it, later changes still need it
-        if (report.outcome == "refused") != fault.refused and fault.result != "open":
+        refused = report.outcome == "refused"
+        if refused != fault.refused and fault.result != "open" and not (atomic and not refused):
             self._result.mismatched += 1
             if self._result.first_mismatch is None:
                 linux = f"Linux gave {fault.result}" if fault.refused else "Linux resolved it"

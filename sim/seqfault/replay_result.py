@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["NOT_SENT", "OUTCOMES", "Percentiles", "ReplayResult"]
+__all__ = ["OUTCOMES", "Percentiles", "ReplayResult"]
 
 OUTCOMES = ("speculative", "retried", "classic", "software", "refused")
-NOT_SENT = -1
-"""Latency of a fault that never went to the engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ class ReplayResult:
     mismatched : faults that the engine refused and Linux did not, or the reverse; `first_mismatch` names one.
     reconciled : page states that were first made what the trace says (see `seqfault_tb.kernel.faults`).
     page_requests : by reason. commands : by name. evictions : times a space was taken from an idle mm.
-    cycles : of the whole replay. recorded : per fault, in order of completion: latency in cycles (-1: not sent), outcome (index into
+    cycles : of the whole replay. recorded : per fault, in order of completion: latency in cycles, outcome (index into
         `OUTCOMES`), kind of VMA, Linux' time in ns.
     """
 
@@ -75,6 +73,6 @@ class ReplayResult:
         wanted = None if outcome is None else OUTCOMES.index(outcome)
         rows = [
             row[column] for row in self.recorded
-            if row[0] != NOT_SENT and (kind is None or row[2] == kind) and (row[1] == wanted if wanted is not None else row[1] != refused)
+            if (kind is None or row[2] == kind) and (row[1] == wanted if wanted is not None else row[1] != refused)
         ]  # fmt: skip
         return np.array(rows, dtype=np.int64)

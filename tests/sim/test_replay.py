@@ -242,7 +242,7 @@ def test_shared_memory_between_processes(tmp_path: Path) -> None:
     script.fault(0, kind="shm")
     script.clone(1, 1)
     script.fault(0, "r", tid=1, mm=1, kind="shm")
-    script.fault(0, "r", kind="shm", user=0, res="nofault")
+    script.fault(1, "r", kind="shm", user=0, res="nofault")
     result, kernel = run(script.trace())
     assert result.mismatched == 0
     assert result.faults == {"speculative": 0, "retried": 0, "classic": 0, "software": 2, "refused": 1}
