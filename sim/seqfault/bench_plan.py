@@ -1,48 +1,32 @@
 """What `seqfault bench` measures, on which configurations: a list of tasks, in the order of the tables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from seqfault_rtl.config import EngineConfig
 from seqfault_tb.bench_tables import MODES, level_two_pages, pages_of
 
+from .bench_fault_plan import fault_tasks, mutator_tasks, policy_tasks
+from .bench_task import Task
 from .errors import UsageError
 
 __all__ = ["LATENCIES", "NAMES", "Task", "plan"]
 
 LATENCIES = (1, 10, 50, 100)
-"""Read latencies of memory in cycles, unless one is asked for."""
+"""Read latencies of memory in cycles for hits and walks, unless one is asked for."""
 PEERS_WALKS = 8
 """Walks in flight measured beside those of the preset."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One measurement.
-
-    Parameters
-    ----------
-    bench : name of the benchmark. config : what is built. measure : method of `Measures` that does it.
-    params : its parameters, as in the JSON. units : metrics to be kept of its result, with their units.
-    """
-
-    bench: str
-    config: EngineConfig
-    measure: str
-    params: dict[str, Any]
-    units: dict[str, str]
-
-
-def plan(names: Sequence[str], config: EngineConfig, latencies: Sequence[int] = LATENCIES) -> list[Task]:
-    """The tasks of these benchmarks. Raises `UsageError` for a name that is none."""
+def plan(names: Sequence[str], config: EngineConfig, latencies: Sequence[int] | None = None) -> list[Task]:
+    """The tasks of these benchmarks, at these latencies (None: each at its own). Raises `UsageError` for a name that is none."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise UsageError(f"no benchmark is called {unknown[0]!r}; there are: {', '.join(NAMES)}")
     return [task for name in names for task in NAMES[name](config, latencies)]
 
 
-def _hit(config: EngineConfig, latencies: Sequence[int]) -> list[Task]:
+def _hit(config: EngineConfig, latencies: Sequence[int] | None) -> list[Task]:
     """Both TLB levels (the second if it is there, and large enough to hold more than the first), one port and all."""
     levels = (1, 2) if level_two_pages(config) else (1,)
     units = {"latency_cycles": "cycles", "rate_per_cycle": "requests/cycle"}
@@ -53,7 +37,8 @@ def _hit(config: EngineConfig, latencies: Sequence[int]) -> list[Task]:
     ]
 
 
-def _walk(config: EngineConfig, latencies: Sequence[int]) -> list[Task]:
+def _walk(config: EngineConfig, latencies: Sequence[int] | None) -> list[Task]:
+    latencies = latencies or LATENCIES
     return [*_single_walks(config, latencies), *_sustained_walks(config, latencies)]
 
 
@@ -93,5 +78,5 @@ def _filling(config: EngineConfig, walks: int, requesters: int) -> EngineConfig:
     return replace(config, walks=walks, port_misses=max(config.port_misses, -(-walks // requesters)))
 
 
-NAMES = {"hit": _hit, "walk": _walk}
+NAMES = {"hit": _hit, "walk": _walk, "fault": fault_tasks, "mutators": mutator_tasks, "policies": policy_tasks}
 """The benchmarks that there are."""

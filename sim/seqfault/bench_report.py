@@ -4,51 +4,20 @@ The peers' figures (CVA6, CORE-V Wally, coreblocks, Rocket, the open RISC-V IOMM
 kind.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .bench_fault_report import fault_sheets
+from .bench_sheet import Goal, Record, Sheet, by_latency
+
 __all__ = ["Goal", "Sheet", "bench_markdown", "bench_table", "sheets"]
 
-Record = Mapping[str, Any]
-NOTHING = "-"
 JUDGED_LATENCY = 50
 """The latency for which sustained walks have a goal."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """What is to be reached. `text` shows it; `bound` is it for a memory latency; `peers` shows theirs."""
-
-    text: str = NOTHING
-    bound: Callable[[int], float] | None = None
-    at_least: bool = False
-    peers: str = NOTHING
-    latencies: tuple[int, ...] | None = None
-
-    def verdict(self, values: Mapping[int, float]) -> str:
-        """About the values by latency; those with a goal must all reach it."""
-        judged = {latency: value for latency, value in values.items() if self.latencies is None or latency in self.latencies}
-        if self.bound is None or not judged:
-            return NOTHING
-        good = (value >= self.bound(latency) if self.at_least else value <= self.bound(latency) for latency, value in judged.items())
-        return "reached" if all(good) else "MISSED"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """A table of texts; the first `left` columns are no numbers."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: int
-    notes: str
 
 
 def _hit_goal(record: Record) -> Goal:
@@ -87,21 +56,21 @@ def sheets(records: Iterable[Record]) -> list[Sheet]:
     for record in records:
         if record["bench"] == "walk":
             walks[record["metric"]].append(record)
-    single = _by_latency(
+    single = by_latency(
         walks["latency_cycles"], ("mode", "page", "cache"), _walk_goal, "d", title="Latency of one walk alone, in cycles",
         notes="L: read latency of memory. cold: all caches invalidated; warm: the page's neighbour was asked for, so only its leaf is read.",
     )  # fmt: skip
     names = ("pattern", "in_flight", "requesters")
-    rates = _by_latency(
+    rates = by_latency(
         walks["walks_per_1000_cycles"], names, _sustained_goal, ".1f", title="Walks per 1000 cycles, Sv39, 4 KiB pages, all of them different",
         notes=f"sequential: neighbours; disjoint: no two pages share a table below the root. Reach and peers: at L={JUDGED_LATENCY}. "
         "A port may have enough misses outstanding (port_misses) for its part of the walks.",
     )  # fmt: skip
-    shares = _by_latency(
+    shares = by_latency(
         walks["share"], names, _share_goal, ".3f", title="Share of the slowest requester in these walks", 
         notes="Fair is 1 / requesters. CVA6 and Rocket let one of two requesters starve.",
     )  # fmt: skip
-    return [sheet for sheet in (_hit_sheet(hits), single, rates, shares) if sheet.rows]
+    return [sheet for sheet in (_hit_sheet(hits), single, rates, shares, *fault_sheets(records)) if sheet.rows]
 
 
 def _hit_sheet(records: Sequence[Record]) -> Sheet:
@@ -115,27 +84,6 @@ def _hit_sheet(records: Sequence[Record]) -> Sheet:
                 rows.append((f"L{params['level']} {text}", str(params["ports"]), f"{value:{style}}", goal.text, goal.peers, verdict))
     notes = "Latency: of ports that ask in the same cycle, the slowest, from acceptance to answer. Rate: the slowest port's when all ask always."
     return Sheet(title="Hits", columns=("", "ports", "measured", "reach", "peers", "verdict"), rows=rows, left=1, notes=notes)
-
-
-def _by_latency(
-    records: Sequence[Record], names: Sequence[str], goal_of: Callable[[Record], Goal], style: str, *, title: str, notes: str
-) -> Sheet:  # fmt: skip
-    """A row for each combination of the parameters `names`, a column for each latency."""
-    rows: dict[tuple[Any, ...], dict[int, float]] = {}
-    goals: dict[tuple[Any, ...], Goal] = {}
-    for record in records:
-        params = record["params"]
-        key = tuple(params[name] for name in names)
-        rows.setdefault(key, {})[params["latency"]] = record["value"]
-        goals[key] = goal_of(params)
-    latencies = sorted({latency for values in rows.values() for latency in values})
-    texts = []
-    for key, values in rows.items():
-        measured = [f"{values[latency]:{style}}" for latency in latencies]
-        texts.append((*map(str, key), *measured, goals[key].text, goals[key].peers, goals[key].verdict(values)))
-    columns = (*(name.replace("_", " ") for name in names), *(f"L={latency}" for latency in latencies), "reach", "peers", "verdict")
-    left = sum(isinstance(value, str) for value in next(iter(rows), ()))
-    return Sheet(title=title, columns=columns, rows=texts, left=left, notes=notes)
 
 
 def bench_table(heading: str, records: Iterable[Record]) -> RenderableType:

@@ -174,7 +174,7 @@ def test_only_what_is_built_is_planned() -> None:
 
 
 def test_an_unknown_name_is_bad_usage(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match=r"'dance'.* hit, walk"):
+    with pytest.raises(UsageError, match=r"'dance'.* hit, walk, fault, mutators, policies"):
         plan(["dance"], SMALL)
     assert run_command(["bench", "dance"]) == 2
     assert len(capfd.readouterr().err.splitlines()) == 1
@@ -236,5 +236,5 @@ def test_options_arrive(fake_measure: Callable[[], dict[str, Any]], capfd: pytes
 
 def test_without_a_name_everything_is_measured(fake_measure: Callable[[], dict[str, Any]], capfd: pytest.CaptureFixture[str]) -> None:
     assert run_command(["bench", "--markdown"]) == 0
-    assert {task.bench for task in fake_measure()["tasks"]} == {"hit", "walk"}
-    assert capfd.readouterr().out.startswith("Mmu of preset default; seed 1; every answer checked\n\n### Hits")
+    assert {task.bench for task in fake_measure()["tasks"]} == {"hit", "walk", "fault", "mutators", "policies"}
+    assert capfd.readouterr().out.startswith("Mmu and Engine of preset default; seed 1; every answer checked\n\n### Hits")
