@@ -56,10 +56,11 @@ def start_attempt(m: Module, s: "FaultSteps") -> None:
 
 
 def find(m: Module, s: "FaultSteps") -> None:
-    """R1, R2. The finder read the record under the sequence `found.seq`; it counts only if that is still current."""
+    """R1 to R6. The finder read the record under the sequence `found.seq`; it counts only if that is still current. Then the walk starts, unless
+    that of the miss still stands."""
     c, found = s.context, s.found
     locked = s.policy == Policy.VMA_LOCK
-    s.emit(m, Step.R1, Step.R2)
+    s.emit(m, Step.R1, Step.R6)
     m.d.comb += [
         s.sequence_id.eq(found.fields.id),
         s.event.id.eq(found.fields.id),
@@ -68,7 +69,6 @@ def find(m: Module, s: "FaultSteps") -> None:
         s.next.id.eq(found.fields.id),
         s.next.seq.eq(s.sequence),
     ]
-    s.go(m, ContextState.FIELDS)
     with m.If(found.outcome != Outcome.OK):
         m.d.comb += [s.event.id.eq(0), s.event.addr.eq(0), s.event.seq.eq(0), s.next.id.eq(0)]
         s.abort(m, Step.R1, found.outcome)
@@ -76,20 +76,19 @@ def find(m: Module, s: "FaultSteps") -> None:
         s.abort(m, Step.R2, Outcome.ODD)
     with m.Elif(~c.classic & (s.sequence != found.seq)):
         s.abort(m, Step.R2, Outcome.CHANGED)
-    with m.Elif(~c.classic & locked):
-        m.d.comb += [s.hold_vma.eq(1), s.next.holds_vma.eq(1)]
+    with m.Else():
+        with m.If(~c.classic & locked):
+            m.d.comb += [s.hold_vma.eq(1), s.next.holds_vma.eq(1)]
+        _fields(m, s)
 
 
-def fields(m: Module, s: "FaultSteps") -> None:
-    """R3 to R6 on the record as it was read; the walk starts, unless that of the miss still stands."""
+def _fields(m: Module, s: "FaultSteps") -> None:
+    """R3 to R6 on the record as it was read."""
     fields, r = s.found.fields, s.request
     flags = Signal(VmaFlags)
-    s.emit(m, Step.R3, Step.R6)
     m.d.comb += [
         flags.eq(fields.flags),
-        s.event.seq.eq(s.context.seq),
-        s.event.addr.eq(fields.page_prot),
-        s.event.data.eq(fields.flags),
+        s.event.data.eq(Cat(fields.flags, fields.page_prot)),
         s.next.page_prot.eq(fields.page_prot),
     ]
     readable = flags.read | flags.write | flags.exec
@@ -110,21 +109,20 @@ def fields(m: Module, s: "FaultSteps") -> None:
 
 
 def walk(m: Module, s: "FaultSteps") -> None:
-    """R7: only an empty leaf entry goes on; a sufficient one is the answer."""
+    """R7 to R9: only an empty leaf entry goes on; a sufficient one is the answer."""
+    s.emit(m, Step.R7, Step.R9)
     with m.If(s.context.known):
-        s.emit(m, Step.R7)
         m.d.comb += [s.event.addr.eq(s.request.pte_addr), s.next.pte_addr.eq(s.request.pte_addr)]
-        s.go(m, ContextState.ALLOCATE)
+        _allocate(m, s)
     with m.Else():
+        m.d.comb += [s.event.addr.eq(s.walked.pte_addr), s.next.pte_addr.eq(s.walked.pte_addr)]
         _walked(m, s)
 
 
 def _walked(m: Module, s: "FaultSteps") -> None:
     """R7 by a walk of its own."""
     walked, pte = s.walked, s.walked.pte
-    s.emit(m, Step.R7)
-    m.d.comb += [s.event.addr.eq(walked.pte_addr), s.event.data.eq(pte), s.next.pte_addr.eq(walked.pte_addr)]
-    s.go(m, ContextState.ALLOCATE)
+    m.d.comb += s.event.data.eq(pte)
     with m.Switch(walked.outcome):
         with m.Case(WalkOutcome.LEAF):
             with m.If(pte.permits(s.request.access)):
@@ -138,6 +136,8 @@ def _walked(m: Module, s: "FaultSteps") -> None:
                 s.abort(m, Step.R7, Outcome.NO_TABLE)
             with m.Elif(Value.cast(pte).any()):  # V=0 with content (a swap entry, say) belongs to software
                 s.abort(m, Step.R7, Outcome.PRESENT)
+            with m.Else():
+                _allocate(m, s)
         with m.Case(WalkOutcome.BUS_ERROR):
             s.abort(m, Step.R7, Outcome.BUS_ERROR)
         with m.Default():
@@ -147,6 +147,7 @@ def _walked(m: Module, s: "FaultSteps") -> None:
 def _already_mapped(m: Module, s: "FaultSteps") -> None:
     """Somebody else resolved it: answer from the entry that was read, without a fill (it is not checked under the lock)."""
     m.d.comb += [
+        s.event.last.eq(Step.R7),
         s.event.outcome.eq(Outcome.MAPPED),
         s.next.outcome.eq(Outcome.MAPPED),
         s.unpin.eq(1),
@@ -159,9 +160,9 @@ def _already_mapped(m: Module, s: "FaultSteps") -> None:
         s.go(m, ContextState.ANSWER)
 
 
-def allocate(m: Module, s: "FaultSteps") -> None:
+def _allocate(m: Module, s: "FaultSteps") -> None:
     """R8, R9: a store takes a frame from the pool, a read maps the shared zero frame."""
-    s.emit(m, Step.R8, Step.R9)
+    m.d.comb += s.event.data.eq(0)
     s.go(m, ContextState.CHECK)
     with m.If(s.expect_unchanged(m, Step.R8, Outcome.CHANGED)):
         with m.If(s.is_store & ~s.frame_available):

@@ -23,6 +23,8 @@ BEGIN_ACCESS, BEGIN_FLAGS, BEGIN_PORT, BEGIN_TAG, BEGIN_ATTEMPT, BEGIN_CLASSIC =
 FROM_POOL = (63, 1)
 FRAME = (0, 44)
 ANSWER_STATUS = (0, 2)
+FLAGS_OF_RECORD, PAGE_PROT_OF_RECORD = (0, 16), (16, 10)
+"""Of R1-R6's data. [contract, Steps and outcomes]"""
 ALL_SPACES = 0xFFFF
 WITH_SEQUENCE = (Step.R2, Step.R3, Step.R8, Step.R10, Step.R11, Step.R14, Step.SEQ_BEGIN, Step.SEQ_END)
 WITHOUT_ADDRESS = (
@@ -89,11 +91,24 @@ def _space(event: WaveEvent) -> str:
     return f"space {event.space}"
 
 
+def _record(event: WaveEvent) -> str:
+    """Of R1 to R6, what the steps have read."""
+    record = f"record {event.addr:#x}"
+    if not event.covers(Step.R3):
+        return record
+    return f"{record}, {_names(_bits(event.data, FLAGS_OF_RECORD), VMA_FLAGS)}, page_prot {_bits(event.data, PAGE_PROT_OF_RECORD):#x}"
+
+
+def _walked(event: WaveEvent) -> str:
+    """R7 alone; with the steps after it, it ended at an empty entry."""
+    return f"no entry at {event.addr:#x}" if event.covers(Step.R8) else _entry(event)
+
+
 DETAILS: dict[Step, Callable[[WaveEvent], str]] = {
     Step.R0: _begin,
-    Step.R1: lambda event: f"record {event.addr:#x}",
-    Step.R3: lambda event: f"{_names(event.data, VMA_FLAGS)}, page_prot {event.addr:#x}",
-    Step.R7: _entry,
+    Step.R1: _record,
+    Step.R3: lambda event: f"{_names(event.data, VMA_FLAGS)}, page_prot {event.addr:#x}" if not event.covers(Step.R1) else "",
+    Step.R7: _walked,
     Step.R9: _frame,
     Step.R13: _table,
     Step.R16: _entry,

@@ -100,7 +100,7 @@ class FaultLife:
         return reason
 
     def _lookup(self) -> Steps:
-        """R0 to R7."""
+        """R0 to R7; the event of an R7 that ends well comes with R8."""
         c, model, r = self.c, self.model, self.c.request
         model.outputs["find_request"].append({"space": r["space"], "vpn": r["vpn"] & VPN_MASK, "tag": c.agent})
         model.pinned.add(c.agent)
@@ -112,24 +112,23 @@ class FaultLife:
             yield self._event(Step.R1, outcome=found["outcome"])
             return Outcome(found["outcome"])
         reason, shown = self._snapshot(found)
-        yield self._event(Step.R1, Step.R2, reason, **shown)
         if reason != Outcome.OK:
+            yield self._event(Step.R1, Step.R2, reason, **shown)
             return reason
         failed, reason = self._refusal(found["fields"])
         c.page_prot = found["fields"]["page_prot"]
-        shown = {"seq": c.seq, "addr": c.page_prot, "data": found["fields"]["flags"]}
+        shown["data"] = found["fields"]["flags"] | c.page_prot << 16
         if failed:
-            yield self._event(Step.R3, failed, reason, **shown)
+            yield self._event(Step.R1, failed, reason, **shown)
             return reason
         c.watching, c.stale, c.raced = True, False, False
         known = model.is_walk_known(r)
         if not known:
             model.outputs["walk_request"].append({"space": r["space"], "vpn": r["vpn"] & VPN_MASK, "tag": c.agent})
-        yield self._event(Step.R3, Step.R6, **shown)
+        yield self._event(Step.R1, Step.R6, **shown)
         if not known:
             return (yield from self._walk())
         c.pte_addr = r["pte_addr"]
-        yield self._event(Step.R7, addr=c.pte_addr)
         return Outcome.OK
 
     def _snapshot(self, found: dict[str, Any]) -> tuple[Outcome, dict[str, int]]:
@@ -179,7 +178,8 @@ class FaultLife:
             outcome = Outcome.NO_TABLE if level else Outcome.PRESENT if pte else Outcome.OK
         else:
             outcome = Outcome.BUS_ERROR if kind == BUS_ERROR else Outcome.BAD_TABLE
-        yield self._event(Step.R7, outcome=outcome, addr=c.pte_addr, data=pte)
+        if outcome != Outcome.OK:
+            yield self._event(Step.R7, outcome=outcome, addr=c.pte_addr, data=pte)
         return outcome
 
     # --- commit -----------------------------------------------------------------------------------------------------
@@ -189,19 +189,19 @@ class FaultLife:
         return self.c.classic or self.c.holds_vma or self.model.sequence(self.c.id) == self.c.seq
 
     def _commit(self) -> Steps:
-        """R8 to R18."""
+        """R7 (it ended well) to R18."""
         c, model = self.c, self.model
         store = c.request["access"] == Access.STORE
         seq = model.sequence(c.id)
         if not self._unchanged():
-            yield self._event(Step.R8, outcome=Outcome.CHANGED, seq=seq)
+            yield self._event(Step.R7, Step.R8, Outcome.CHANGED, seq=seq, addr=c.pte_addr)
             return Outcome.CHANGED
         if store and not model.pool:
-            yield self._event(Step.R8, Step.R9, Outcome.POOL_EMPTY, seq=seq)
+            yield self._event(Step.R7, Step.R9, Outcome.POOL_EMPTY, seq=seq, addr=c.pte_addr)
             return Outcome.POOL_EMPTY
         c.frame, c.owned = (model.pool.popleft(), True) if store else (model.zero_frame, False)
         model.strobes |= {"frame_take": int(store)}
-        yield self._event(Step.R8, Step.R9, seq=seq, data=c.frame | (FROM_POOL if store else 0))
+        yield self._event(Step.R7, Step.R9, seq=seq, addr=c.pte_addr, data=c.frame | (FROM_POOL if store else 0))
         reason = yield from self._checks_and_lock()
         if reason != Outcome.OK:
             return reason

@@ -73,14 +73,14 @@ async def walk_of_the_miss_is_too_old(dut) -> None:
     case.commands.mm_unlock(0)
     case.bench.observe = lambda event, context: case._observe(event, context) or case.world.entries.setdefault(case.world.address(0, PAGE), 1 << 8)
     await case.start()
-    await case.fault(STORE, aborted("R0 R1-R2 R3-R6 R7", Outcome.PRESENT, final=True), software(Outcome.PRESENT), walked=True)
+    await case.fault(STORE, aborted("R0 R1-R6 R7", Outcome.PRESENT, final=True), software(Outcome.PRESENT), walked=True)
     assert case.bench.model.known_walks == 0
 
 
 @cocotb.test()
 async def mapped_already(dut) -> None:
     """Somebody else mapped the page: answered from the entry, also within a superpage, and nothing is allocated."""
-    steps = "R0 R1-R2 R3-R6 R7!MAPPED ANSWER!MAPPED"
+    steps = "R0 R1-R6 R7!MAPPED ANSWER!MAPPED"
     answer = (Status.OK, How.SPECULATIVE, Outcome.MAPPED)
     ppn = 0x123 << 27
     for level in range(4):
@@ -89,7 +89,7 @@ async def mapped_already(dut) -> None:
         for access in (LOAD, STORE, FETCH):
             await run_case(dut, access, steps, answer, pa=pa, walked={"outcome": LEAF, "level": level, "pte": ppn << 10 | RWX | 0xC0})
     pte = {"outcome": LEAF, "level": 1, "pte": ppn << 10 | RWX | 0xC0}
-    locked = "MM_READ_LOCK R0 R1-R2 R3-R6 R7!MAPPED MM_READ_UNLOCK ANSWER!MAPPED"
+    locked = "MM_READ_LOCK R0 R1-R6 R7!MAPPED MM_READ_UNLOCK ANSWER!MAPPED"
     await run_case(dut, LOAD, locked, (Status.OK, How.CLASSIC, Outcome.MAPPED), policy="mm-lock", walked=pte)
     await run_case(dut, LOAD, steps, answer, policy="vma-lock", walked=pte)
 
@@ -109,13 +109,13 @@ async def vma_refuses(dut) -> None:
     base = VmaFlag.ANON | VmaFlag.READ | VmaFlag.WRITE
     unsupported = [base ^ VmaFlag.ANON, *(base | flag for flag in (VmaFlag.SHARED, VmaFlag.GROWSDOWN, VmaFlag.UFFD, VmaFlag.HUGE))]
     for flags in unsupported:
-        steps = aborted("R0 R1-R2 R3", Outcome.UNSUPPORTED, final=True)
+        steps = aborted("R0 R1-R3", Outcome.UNSUPPORTED, final=True)
         await run_case(dut, STORE, steps, software(Outcome.UNSUPPORTED), flags=int(flags), start=PAGE + 1)
     for bounds in ({"start": PAGE + 1}, {"end": PAGE}):
-        steps = aborted("R0 R1-R2 R3-R5", Outcome.BOUNDS, final=True)
+        steps = aborted("R0 R1-R5", Outcome.BOUNDS, final=True)
         await run_case(dut, STORE, steps, software(Outcome.BOUNDS), flags=int(VmaFlag.ANON), **bounds)
     await run_case(dut, LOAD, FULL, SPECULATIVE, start=PAGE, end=PAGE + 1, flags=int(base | VmaFlag.LOCKED))
-    steps = aborted("R0 R1-R2 R3-R6", Outcome.ACCESS, final=True)
+    steps = aborted("R0 R1-R6", Outcome.ACCESS, final=True)
     for access, flags in ((STORE, VmaFlag.READ | VmaFlag.EXEC), (FETCH, VmaFlag.READ | VmaFlag.WRITE), (LOAD, VmaFlag.LOCKED)):
         await run_case(dut, access, steps, software(Outcome.ACCESS), flags=int(flags | VmaFlag.ANON))
 
@@ -135,20 +135,20 @@ async def walk_fails(dut) -> None:
         (Outcome.BAD_TABLE, {"outcome": NO_SPACE, "level": 0, "pte": 0}),
         (Outcome.BUS_ERROR, {"outcome": BUS_ERROR, "level": 0, "pte": 0}),
     ):
-        await run_case(dut, STORE, aborted("R0 R1-R2 R3-R6 R7", reason, final=True), software(reason), walked=walked)
+        await run_case(dut, STORE, aborted("R0 R1-R6 R7", reason, final=True), software(reason), walked=walked)
 
 
 @cocotb.test()
 async def no_frame(dut) -> None:
     """R9: an empty pool is an answer, not a wait."""
-    steps = aborted("R0 R1-R2 R3-R6 R7 R8-R9", Outcome.POOL_EMPTY, final=True)
+    steps = aborted("R0 R1-R6 R7-R9", Outcome.POOL_EMPTY, final=True)
     await (await Case(dut, frames=()).start()).fault(STORE, steps, software(Outcome.POOL_EMPTY))
 
 
 @cocotb.test()
 async def commit_write_fails(dut) -> None:
     """A bus error of the commit: the lock is dropped, but the frame is not used again: nobody knows what the entry holds."""
-    steps = aborted(f"R0 R1-R2 R3-R6 R7 {CHECKED} {COMMIT}", Outcome.BUS_ERROR, final=True)
+    steps = aborted(f"R0 R1-R6 {CHECKED} {COMMIT}", Outcome.BUS_ERROR, final=True)
     for access, lost in ((STORE, 1), (LOAD, 0)):
         case = Case(dut)
         case.world.write_error = True

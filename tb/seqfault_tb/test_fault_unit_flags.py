@@ -26,7 +26,6 @@ from .fault_case import (
 RETRY, TRIED, NOWAIT, ATOMIC = RequestFlag
 ATOMIC_BOUND = 400
 """Cycles, with a bench that answers within some 40: no wait but for memory."""
-WALK = "R0 R1-R2 R3-R6 R7"
 
 
 async def case_with(dut, flags: int, policy: str = "spec", frames=FRAMES) -> Case:
@@ -49,9 +48,9 @@ async def refused_without_a_page_request(dut) -> None:
     for flags in (0, TRIED, NOWAIT, ATOMIC, ATOMIC | RETRY):
         case = await case_with(dut, flags)
         case.vma.flags = int(VmaFlag.ANON | VmaFlag.READ)
-        await case.fault(STORE, aborted("R0 R1-R2 R3-R6", Outcome.ACCESS, refused=True), refused(Outcome.ACCESS))
+        await case.fault(STORE, aborted("R0 R1-R6", Outcome.ACCESS, refused=True), refused(Outcome.ACCESS))
         case = await case_with(dut, flags, frames=[])
-        await case.fault(STORE, aborted(f"{WALK} R8-R9", Outcome.POOL_EMPTY, refused=True), refused(Outcome.POOL_EMPTY))
+        await case.fault(STORE, aborted("R0 R1-R6 R7-R9", Outcome.POOL_EMPTY, refused=True), refused(Outcome.POOL_EMPTY))
         case = await case_with(dut, flags)
         case.world.find_outcome = Outcome.BUS_ERROR
         await case.fault(LOAD, aborted("R0 R1", Outcome.BUS_ERROR, refused=True), refused(Outcome.BUS_ERROR))
@@ -65,7 +64,7 @@ async def atomic_never_parks(dut) -> None:
     await case.bench.run(LIMIT, case.seen("PTE_LOCK"))
     began = case.bench.model.cycle
     case.commands.unlock_table(case.world.table(0, PAGE), after=lambda: bool(case.bench.model.answered))
-    busy = aborted(f"{WALK} {CHECKED} R13", Outcome.PTL_BUSY)
+    busy = aborted(f"R0 R1-R6 {CHECKED} R13", Outcome.PTL_BUSY)
     expected = " ".join([busy] * CONFIG.max_retries) + " ANSWER!PTL_BUSY"
     await case.fault(STORE, expected, refused(Outcome.PTL_BUSY))
     assert case.bench.model.cycle - began < ATOMIC_BOUND

@@ -217,8 +217,8 @@ COMMON = {
     "R7!MAPPED",
     "R16!RACED",
     "R10-R12!WALK_C2",
-    "R3-R5!BOUNDS",
-    "R3-R6!ACCESS",
+    "R1-R5!BOUNDS",
+    "R1-R6!ACCESS",
     "MM_READ_LOCK",
     "R13!PTL_WAIT",
 }
@@ -228,7 +228,7 @@ COMMON = {
 @cocotb.test()
 async def speculative(dut) -> None:
     """Policy spec."""
-    await load(dut, "spec", COMMON | {"R1-R2!ODD", "R1-R2!CHANGED", "R8!CHANGED"})
+    await load(dut, "spec", COMMON | {"R1-R2!ODD", "R1-R2!CHANGED", "R7-R8!CHANGED"})
 
 
 @cocotb.test()

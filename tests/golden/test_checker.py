@@ -1,5 +1,7 @@
 """Correct streams of the protocol: the checker accepts each, and compared something."""
 
+import pytest
+
 from seqfault_golden import Access, How, Outcome, Status, Step
 
 
@@ -140,3 +142,37 @@ def test_bus_error_at_the_commit_abandons_the_frame(stream, play, world):
     lost = {world.entry_of(world.PAGE): 0}
     accepted(play(stream, lost, bus_errors=True))
     assert "BUS_ERROR although" in play(stream, lost).first_difference
+
+
+def merged(stream, world, *, flags=None, prot=None, frame=None, seq=0, first_last=(Step.R7, Step.R9), outcome=Outcome.OK):
+    """A request and its fault with R1 to R6 in one event and R7 to R9 in another, as the engine tells them."""
+    data = (world.FLAGS if flags is None else flags) | (world.PROT if prot is None else prot) << 16
+    stream.request().begin()
+    stream.event(Step.R1, Step.R6, id=world.VMA, seq=seq, addr=world.RECORD, data=data)
+    frame = world.FRAMES[0] if frame is None else frame
+    taken = frame | 1 << 63 if outcome == Outcome.OK else 0
+    return stream.event(*first_last, id=world.VMA, seq=seq, addr=world.entry_of(world.PAGE), data=taken, outcome=outcome)
+
+
+def test_steps_told_together(stream, play, world):
+    accepted(play(merged(stream, world).check().lock().recheck().commit().unlock().answer()))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"flags": 0x1B}, "R4 flags 0x1b were not in the record"),
+        ({"prot": 0x13}, "R4 page_prot 0x13 was not in the record"),
+        ({"seq": 2}, "R2 reports sequence 0x2 of VMA 5, it is 0x0"),
+        ({"frame": 0xDEAD}, "R9 allocates frame 0xdead, which is not offered"),
+        ({"first_last": (Step.R7, Step.R8), "outcome": Outcome.CHANGED}, "R8 false abort"),
+        ({"first_last": (Step.R7, Step.R9), "outcome": Outcome.CHANGED}, "no event has this first and last step with this outcome"),
+    ],
+)
+def test_wrong_steps_told_together(stream, play, world, wrong, reason):
+    assert reason in play(merged(stream, world, **wrong)).first_difference
+
+
+def test_an_entry_that_is_not_empty_is_not_told_with_the_allocation(stream, play, world):
+    stream.request().store_fault().answer()
+    assert "R7 reports entry 0x0" in play(merged(stream, world, frame=world.FRAMES[1])).first_difference

@@ -12,7 +12,7 @@ import pytest
 from seqfault.trace import DATA
 
 OUTCOMES = ("speculative", "retried", "classic", "software", "refused")
-FAULT_STEPS = ["R0", "R1-R2", "R3-R6", "R7", "R8-R9", "R10-R12", "R13", "R14-R15", "R16-R17", "R18"]
+FAULT_STEPS = ["R0", "R1-R6", "R7-R9", "R10-R12", "R13", "R14-R15", "R16-R17", "R18"]
 
 
 def _seqfault(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -242,3 +242,11 @@ def test_the_command_refuses_a_bad_file_in_one_line(tmp_path: Path, capsys: pyte
     assert out == ""
     assert len(err.splitlines()) == 1
     assert str(bad) in err
+
+
+def test_steps_told_together_show_what_each_has_read() -> None:
+    common = {"cycle": 1, "agent": 0, "outcome": 0, "space": 0, "vpn": 1, "id": 5, "seq": 0}
+    found = event_record(WaveEvent(first=1, last=6, addr=0x8000_0040, data=0x13 | 0x17 << 16, **common))
+    assert found["detail"] == "record 0x80000040, READ|WRITE|ANON, page_prot 0x17"
+    allocated = event_record(WaveEvent(first=7, last=9, addr=0x1028, data=1 << 63 | 0xA00, **common))
+    assert allocated["detail"] == "no entry at 0x1028, frame 0xa00"

@@ -6,7 +6,7 @@ from ..layout import Outcome, RequestFlag, Status, Step
 from ..protocol.commit_steps import installed_pte, needs_frame, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18
 from ..protocol.exit_steps import answer, handover, mm_read_lock, mm_read_unlock, mm_refused, undo
 from ..protocol.world import NotAllowed, Phase, fail
-from .find_events import expect_id
+from .find_events import expect_id, judge_walk
 from .lookups import table_of, walk
 from .state import Fault, State, bus_error
 
@@ -23,6 +23,7 @@ __all__ = [
     "recheck",
     "undone",
     "unlock",
+    "walked_and_allocated",
 ]
 
 Event = Sequence[int]
@@ -47,6 +48,13 @@ def _same_sequence(
     if verdict == _OK:
         raise NotAllowed(f"{check} false abort: the sequence of VMA {fault.id} is {current:#x} as in the snapshot")
     raise NotAllowed(f"{check} passed although the sequence of VMA {fault.id} went from {fault.seq:#x} to {current:#x}")
+
+
+def walked_and_allocated(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """R7 to R9 in one: the walk ended at an empty entry."""
+    expect_id(fault, event)
+    judge_walk(state, fault, event[8], 0, _OK)
+    allocate(state, fault, event, outcome)
 
 
 def allocate(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:

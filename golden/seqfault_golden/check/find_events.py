@@ -12,10 +12,12 @@ from ..protocol.world import POLICIES, NotAllowed, Phase, classic_from, fail
 from .lookups import NO_TABLE_LEVEL, find_vma_since, read_record, walk, walk_ends_at
 from .state import Fault, State, bus_error
 
-__all__ = ["begin", "expect_id", "fields", "find", "walked"]
+__all__ = ["begin", "expect_id", "fields", "find", "judge_walk", "walked"]
 
 Event = Sequence[int]
 """first last agent outcome space vpn id seq addr data"""
+FLAGS_MASK, PAGE_PROT_AT = 0xFFFF, 16
+"""Event data of R1-R6: flags, and above them page_prot."""
 _OK = Outcome.OK
 
 
@@ -44,9 +46,9 @@ def begin(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
 
 
 def find(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
-    """R1-R2: the record was reachable for this page through a root that was published since R0."""
-    vma_id, record = event[6], event[8]
-    found = outcome if event[1] == Step.R1 else _OK
+    """R1 to R2 or R6: the record was reachable for this page through a root that was published since R0."""
+    last, vma_id, record = event[1], event[6], event[8]
+    found = outcome if last == Step.R1 else _OK
     if found == Outcome.BUS_ERROR:
         return bus_error(state, fault)
     possible = find_vma_since(state.memory, fault.space, fault.vpn, fault.began)
@@ -56,7 +58,9 @@ def find(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
         raise NotAllowed(f"record {record:#x} of VMA {vma_id} was not reachable for page {fault.vpn:#x}; the tree gives {_describe(possible)}")
     r1(state, fault, found, record, vma_id)
     if found == _OK:
-        _snapshot(state, fault, outcome, event[7])
+        _snapshot(state, fault, outcome if last == Step.R2 else _OK, event[7])
+    if last > Step.R2:
+        _judge_fields(state, fault, last, outcome, event[9] & FLAGS_MASK, event[9] >> PAGE_PROT_AT)
 
 
 def _describe(found: list[tuple[Outcome, int, int]]) -> str:
@@ -88,11 +92,15 @@ def _snapshot(state: State, fault: Fault, outcome: Outcome, seq: int) -> None:
 
 
 def fields(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
-    """R3-R6: flags and page_prot were in the record under this sequence, and the verdicts follow from them."""
-    last, vma_flags, page_prot = event[1], event[9], event[8]
+    """R3-R6 as an event of its own."""
     expect_id(fault, event)
     if not fault.classic and event[7] != fault.seq:
         raise NotAllowed(f"R3-R6 reports sequence {event[7]:#x}, the snapshot is {fault.seq:#x}")
+    _judge_fields(state, fault, event[1], outcome, event[9], event[8])
+
+
+def _judge_fields(state: State, fault: Fault, last: int, outcome: Outcome, vma_flags: int, page_prot: int) -> None:
+    """Flags and page_prot were in the record under this sequence, and the verdicts follow from them."""
     _held(state, fault, 16, "flags", vma_flags)
     verdict = r3(state, fault, vma_flags)
     if verdict != (outcome if last == Step.R3 else _OK):
@@ -138,7 +146,11 @@ def _possible_bounds(state: State, fault: Fault) -> set[bool]:
 
 def walked(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
     """R7: a walk may have ended there since R3-R6."""
-    address, entry = event[8], event[9]
+    judge_walk(state, fault, event[8], event[9], outcome)
+
+
+def judge_walk(state: State, fault: Fault, address: int, entry: int, outcome: Outcome) -> None:
+    """R7 with this end."""
     if outcome == Outcome.BUS_ERROR:
         return bus_error(state, fault)
     level = walk_ends_at(state.memory, fault.space, fault.vpn, fault.walk_began, address, entry)

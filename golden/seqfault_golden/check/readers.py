@@ -4,7 +4,21 @@ from collections.abc import Callable, Sequence
 
 from ..layout import Outcome, Step
 from ..protocol.world import NotAllowed, Phase, expect_phase
-from .commit_events import FRAME_FROM_POOL, allocate, answered, check, commit, handed_over, lock, read_lock, read_unlock, recheck, undone, unlock
+from .commit_events import (
+    FRAME_FROM_POOL,
+    allocate,
+    answered,
+    check,
+    commit,
+    handed_over,
+    lock,
+    read_lock,
+    read_unlock,
+    recheck,
+    undone,
+    unlock,
+    walked_and_allocated,
+)  # fmt: skip
 from .find_events import begin, fields, find, walked
 from .state import Fault, State
 
@@ -17,10 +31,15 @@ SHAPES: dict[tuple[int, int], frozenset[int]] = {
     (Step.R0, Step.R0): frozenset({_OK}),
     (Step.R1, Step.R1): frozenset({Outcome.NO_VMA, Outcome.BUS_ERROR, Outcome.BAD_TREE}),
     (Step.R1, Step.R2): frozenset({_OK, Outcome.ODD, Outcome.CHANGED}),
+    (Step.R1, Step.R3): frozenset({Outcome.UNSUPPORTED}),
+    (Step.R1, Step.R5): frozenset({Outcome.BOUNDS}),
+    (Step.R1, Step.R6): frozenset({_OK, Outcome.ACCESS}),
     (Step.R3, Step.R3): frozenset({Outcome.UNSUPPORTED}),
     (Step.R3, Step.R5): frozenset({Outcome.BOUNDS}),
     (Step.R3, Step.R6): frozenset({_OK, Outcome.ACCESS}),
     (Step.R7, Step.R7): frozenset({_OK, Outcome.NO_TABLE, Outcome.HUGE, Outcome.BAD_TABLE, Outcome.PRESENT, Outcome.BUS_ERROR, Outcome.MAPPED}),
+    (Step.R7, Step.R8): frozenset({Outcome.CHANGED}),
+    (Step.R7, Step.R9): frozenset({_OK, Outcome.POOL_EMPTY}),
     (Step.R8, Step.R8): frozenset({Outcome.CHANGED}),
     (Step.R8, Step.R9): frozenset({_OK, Outcome.POOL_EMPTY}),
     (Step.R10, Step.R11): frozenset({Outcome.CHANGED_C1}),
@@ -66,4 +85,5 @@ def reader_event(state: State, fault: Fault, event: Sequence[int]) -> None:
         raise NotAllowed("no event has this first and last step with this outcome")
     if Step.R0 < first <= Step.R18:
         expect_phase(fault, Phase(first))
-    _HANDLERS[first](state, fault, event, _OUTCOMES[outcome])
+    handler = walked_and_allocated if first == Step.R7 < last else _HANDLERS[first]
+    handler(state, fault, event, _OUTCOMES[outcome])
