@@ -13,6 +13,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
+from .fault_records import ReportSignature
 from .messages import (
     AnswerStatus,
     FaultAnswer,
@@ -23,7 +24,7 @@ from .messages import (
     WalkRequest,
     WalkResponse,
 )
-from .miss_records import PAGE_OFFSET_BITS, AdRequest, Verdict, compose_answer, compose_fault, exception_of, walk_verdict
+from .miss_records import PAGE_OFFSET_BITS, AdRequest, Verdict, compose_answer, compose_fault, compose_report, exception_of, walk_verdict
 from .paging import VPN_BITS, Access, Pte
 
 __all__ = ["MAX_SWAPS", "AdUpdate"]
@@ -47,6 +48,7 @@ class AdUpdate(wiring.Component):
     answers : OK; RETRY with reason RACED after too many swaps that failed; FAULT with reason BUS_ERROR (of the swap or of a walk),
         BAD_TABLE (the space has no table any more), or of a page fault that is not one for `faults`.
     faults : what a walk found instead of such a leaf.
+    report : in the cycle of each FAULT answer, for the fault queue.
     fill, fill_port, fill_record : strobe in the cycle of an answer OK: the leaf as it is in memory now, for the port's TLB. Not given if
         `invalidate` was high in any cycle since the request was taken, or in this one, or the leaf was stale before.
     walk_request, walk_response : the walker, for this block only.
@@ -58,6 +60,7 @@ class AdUpdate(wiring.Component):
     requests: In(stream.Signature(AdRequest))
     answers: Out(stream.Signature(FaultAnswer))
     faults: Out(stream.Signature(FaultRequest))
+    report: Out(ReportSignature())
     fill: Out(1)
     fill_port: Out(8)
     fill_record: Out(FillRecord)
@@ -111,6 +114,7 @@ class AdUpdate(wiring.Component):
                 m.d.comb += self.answers.valid.eq(1)
                 with m.If(self.answers.ready):
                     m.d.comb += self.fill.eq((status == AnswerStatus.OK) & self._is_fresh(item))
+                    m.d.comb += self.report.valid.eq(status == AnswerStatus.FAULT)
                     m.next = "IDLE"
             with m.State("FAULT"):
                 m.d.comb += self.faults.valid.eq(1)
@@ -191,6 +195,7 @@ class AdUpdate(wiring.Component):
             answer.port.eq(asked.port),
             *compose_answer(answer.answer, request, status=status, reason=reason, pa=pa, pbmt=pbmt, exception=exception),
             *compose_fault(self.faults.payload, asked, reason),
+            *compose_report(self.report.payload, asked, reason),
             self.fill_port.eq(asked.port),
             self.fill_record.space.eq(request.space),
             self.fill_record.vpn.eq(request.va[PAGE_OFFSET_BITS:][:VPN_BITS]),

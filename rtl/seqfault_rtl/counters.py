@@ -17,8 +17,8 @@ class Counters(wiring.Component):
     Members
     -------
     strobes : answers by path and attempts by outcome; up to one of each kind a cycle.
-    dropped, waiting : a page request was dropped; a released entry waits in this cycle.
-    cycles, page_requests_dropped, released_wait : their counts and the cycles since reset.
+    dropped, waiting, fault_dropped : a page request was dropped; a released entry waits in this cycle; a fault record was dropped.
+    cycles, page_requests_dropped, released_wait, fault_records_dropped : their counts and the cycles since reset.
     answers_index, answers : count of the answers by path How(index).
     outcomes_index, outcomes : count of the attempts that ended by Outcome(index).
     """
@@ -26,9 +26,11 @@ class Counters(wiring.Component):
     strobes: In(CounterStrobes())
     dropped: In(1)
     waiting: In(1)
+    fault_dropped: In(1)
     cycles: Out(COUNTER_BITS)
     page_requests_dropped: Out(COUNTER_BITS)
     released_wait: Out(COUNTER_BITS)
+    fault_records_dropped: Out(COUNTER_BITS)
     answers_index: In(range(len(How)))
     answers: Out(COUNTER_BITS)
     outcomes_index: In(Outcome.as_shape().width)
@@ -40,6 +42,7 @@ class Counters(wiring.Component):
             self.cycles.eq(self.cycles + 1),
             self.page_requests_dropped.eq(self.page_requests_dropped + self.dropped),
             self.released_wait.eq(self.released_wait + self.waiting),
+            self.fault_records_dropped.eq(self.fault_records_dropped + self.fault_dropped),
         ]
         answers = Array(Signal(COUNTER_BITS, name=f"answers_{how.name.lower()}") for how in How)
         for how in How:

@@ -8,16 +8,18 @@ from .axi import AxiLiteSignature, AxiSignature
 from .axi_manager import AxiManager
 from .command_unit import CommandUnit
 from .config import EngineConfig
+from .fault_queue import FaultQueue
+from .fault_reports import FaultReports
 from .fault_unit import FaultUnit
 from .frame_pool import FramePool
-from .line_changes import LineChanges
 from .locked_update import LockedUpdate
 from .memory_updater import MemoryUpdater
 from .messages import Answer, Event, Request
 from .mm_locks import MmLocks
+from .page_changes import PageChanges
 from .page_request_queue import PageRequestQueue
 from .pte_locks import PteLocks
-from .registers import Registers
+from .registers import WIRES, Registers
 from .released_ring import ReleasedRing
 from .sequence_table import SequenceTable
 from .space_table import SpaceTable
@@ -63,7 +65,7 @@ class Engine(wiring.Component):
                 "withdraw": In(1).array(config.ports),
                 "axi": Out(AxiSignature(id_bits=self.memory.id_bits)),
                 "registers": In(AxiLiteSignature()),
-                "interrupts": Out(4),
+                "interrupts": Out(WIRES),
                 "status": Out(EngineStatus()),
                 "event": Out(Event),
                 "event_valid": Out(1),
@@ -82,21 +84,23 @@ class Engine(wiring.Component):
         self.sequences = SequenceTable(config)
         self.pte_locks = PteLocks(config)
         self.mm_locks = MmLocks(config)
-        self.changes = LineChanges()
+        self.changes = PageChanges()
         self.slot = StepSlot()
         self.pool = FramePool(config)
         self.page_requests = PageRequestQueue(config)
         self.released = ReleasedRing(config)
+        self.reports = FaultReports(config)
+        self.fault_records = FaultQueue(config)
         self.register_file = Registers(config)
         self.updates = LockedUpdate()
         self.updater = MemoryUpdater()
-        self.memory = AxiManager(config, readers=5, writers=5)
+        self.memory = AxiManager(config, readers=5, writers=6)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         for name in (
             "translator", "walker", "finder", "fault_unit", "command_unit", "spaces", "sequences", "pte_locks", "mm_locks",
-            "changes", "slot", "pool", "page_requests", "released", "register_file", "updates", "updater", "memory",
+            "changes", "slot", "pool", "page_requests", "released", "reports", "fault_records", "register_file", "updates", "updater", "memory",
         ):  # fmt: skip
             m.submodules[name] = getattr(self, name)
         self._connect_outside(m)
@@ -124,7 +128,10 @@ class Engine(wiring.Component):
 
     def _connect_memory(self, m: Module) -> None:
         readers = (self.walker.memory, self.finder.memory, self.command_unit.read, self.pool.read, self.updater.read)
-        writers = (self.fault_unit.write, self.command_unit.write, self.page_requests.write, self.released.write, self.updater.write)
+        writers = (
+            self.fault_unit.write, self.command_unit.write, self.page_requests.write, self.released.write, self.updater.write,
+            self.fault_records.write,
+        )  # fmt: skip
         # both halves of the updater's exclusive accesses need one AXI ID, so it has the same place among readers and writers
         for index, port in enumerate(readers):
             connect(m, port, self.memory.reads[index])
@@ -245,10 +252,16 @@ class Engine(wiring.Component):
         connect(m, self.fault_unit.page_request, self.page_requests.request)
         connect(m, self.page_requests.done, self.fault_unit.page_done)
         connect(m, registers.page_queue, self.page_requests.queue)
+        connect(m, registers.fault_queue, self.fault_records.queue)
         connect(m, registers.free_ring, self.pool.ring)
         connect(m, registers.released_ring, self.released.ring)
+        connect(m, self.translator.reports[0], self.reports.ended)
+        connect(m, self.translator.reports[1], self.reports.updated)
+        connect(m, self.fault_unit.report, self.reports.refused)
         queue = registers.command_queue
         m.d.comb += [
+            self.fault_records.report.valid.eq(self.reports.output.valid),
+            self.fault_records.report.payload.eq(self.reports.output.payload),
             commands.queue.eq(queue.settings),
             commands.tail.eq(queue.tail),
             commands.stop.eq(queue.stop),

@@ -42,7 +42,7 @@ def recheck(m: Module, s: "FaultSteps") -> None:
 
 
 def commit(m: Module, s: "FaultSteps") -> None:
-    """R16, R17: C4 by the changes seen in the entry's line since the walk began, and the write of the entry."""
+    """R16, R17: C4 by the changes seen since the walk began, and the write of the entry."""
     s.emit(m, Step.R16, Step.R17)
     m.d.comb += s.event.addr.eq(s.context.pte_addr)
     with m.If(s.has_raced()):

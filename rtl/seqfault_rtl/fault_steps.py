@@ -29,8 +29,8 @@ class FaultSteps(wiring.Component):
     agent, request, context : the context to step: number, the fault, its state.
     found, walked, handed, write_error : what the finder, the walker, the page-request queue and memory answered last.
     sequence_id, sequence : combinational query: the sequence of that VMA id now. vma_free : no writer claims the VMA (policy vma-lock).
-    stale : an invalidation touched the page since the walk began. raced : a leaf entry of the page's line changed since then.
-    changes : combinational query: the count of changes for the fault's page now (`line_changes.py`).
+    stale : an invalidation touched the page since the walk began. raced : the page's leaf entry may have changed since then.
+    changes : combinational query: the count of changes for the fault's page now (`page_changes.py`).
     lock_busy : the leaf table's lock is held. may_read : the mm lock can be taken by a reader. patience_over : it was waited for too long.
     frame_available, frame, zero_frame, policy : the pool's next frame (PPN) and the settings.
     next, after : what to store, and what the context waits for.

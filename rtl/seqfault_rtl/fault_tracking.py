@@ -16,7 +16,7 @@ from .paging import VPN_BITS
 __all__ = ["LINE_PAGES_LOG2", "FaultTracking"]
 
 LINE_PAGES_LOG2 = 3
-"""A change is announced for a 64-byte line of leaf entries: 8 pages."""
+"""The command unit announces changes by 64-byte lines of leaf entries: 8 pages. A commit is of one entry."""
 
 
 class FaultTracking(wiring.Component):
@@ -58,7 +58,7 @@ class FaultTracking(wiring.Component):
             in_pages = record.any_page | (((record.vpn ^ vpn) & ~record.mask) == 0)
             line = vpn[LINE_PAGES_LOG2:]
             in_changed = self.changed & (self.changed_space == space) & (self.changed_vpn[LINE_PAGES_LOG2:] == line)
-            in_committed = self.committed & (self.space == space) & (self.vpn[LINE_PAGES_LOG2:] == line)
+            in_committed = self.committed & (self.space == space) & (self.vpn == vpn)
             with m.If(self.watch & (self.agent == index)):
                 m.d.sync += [space.eq(self.space), vpn.eq(self.vpn), self.stale[index].eq(0), self.raced[index].eq(0)]
             with m.Else():

@@ -4,7 +4,7 @@ A fault enters from the translator, waits for memory outside the step slot, and 
 (and `fault_lookup.py`, `fault_commit.py`, `fault_exit.py`); who steps next is decided in `context_schedule.py`; here is the storage.
 """
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -12,9 +12,11 @@ from amaranth.lib.wiring import In, Out
 from .config import EngineConfig
 from .context_schedule import MAX_AGENTS, ContextSchedule
 from .fault_context import Context, Policy
+from .fault_records import ReportSignature
 from .fault_steps import FaultSteps
 from .fault_tracking import FaultTracking
 from .messages import (
+    AnswerStatus,
     ChangeCount,
     FaultAnswer,
     FaultRequest,
@@ -49,13 +51,14 @@ class FaultUnit(wiring.Component):
     Members
     -------
     faults, answers : from and to the translator. fill, fill_port, fill_record : strobe: the leaf just committed, for the TLB of that port.
+    report : in the cycle in which a fault is refused, before its FAULT answer is given: for the fault queue.
     committed : strobe: the entry of `fill_record.vpn` is visible, or nobody knows what it holds.
     find_request .. page_done : the finder, the walker, the commit's write port, the page-request queue; one request a context at most.
     frame_available, frame, frame_take, frame_give, frame_back : the frame pool (PPNs). zero_frame, policy : settings.
     slot : the step slot. sequence_id, sequence, vma_hold, vma_drop, vma_free : the sequence table's side of it.
     lock_table, lock_holder, lock_acquire, lock_release, lock_busy, lock_freed : the PTE locks (`lock_freed`: somebody released one).
     mm_space, mm_acquire, mm_release, mm_may_read, mm_freed : the mm locks (`mm_freed`: a writer released one).
-    changes_vpn, changes : combinational query: the count of changes for this page (`line_changes.py`).
+    changes_vpn, changes : combinational query: the count of changes for this page (`page_changes.py`).
     invalidate, record, changed, changed_space, changed_vpn : what the command unit did (`fault_tracking.py`).
     pinned : one bit per context, inside an attempt; a fence waits for them.
     count_how, count_abort, abort_reason : strobes for the counters: a fault ended so; an attempt was aborted.
@@ -63,6 +66,7 @@ class FaultUnit(wiring.Component):
 
     faults: In(stream.Signature(FaultRequest))
     answers: Out(stream.Signature(FaultAnswer))
+    report: Out(ReportSignature())
     fill: Out(1)
     fill_port: Out(8)
     fill_record: Out(FillRecord)
@@ -133,6 +137,7 @@ class FaultUnit(wiring.Component):
         self._connect_mailboxes(m, steps, schedule)
         self._connect_requests(m, steps, schedule, go)
         self._connect_state(m, steps, schedule, tracking, go)
+        self._report(m, steps, go)
         self._count(m, steps, go)
         return m
 
@@ -279,6 +284,20 @@ class FaultUnit(wiring.Component):
             self.fill_record.space.eq(request.space),
             self.fill_record.vpn.eq(request.vpn),
             self.fill_record.pte.eq(steps.entry),
+        ]
+
+    def _report(self, m: Module, steps: FaultSteps, go: Signal) -> None:
+        """A refused fault, for the fault queue; only user-mode faults come here."""
+        request, answer, report = steps.request, steps.answer_record.answer, self.report.payload
+        m.d.comb += [
+            self.report.valid.eq(go & steps.answer & (answer.status == AnswerStatus.FAULT)),
+            report.cause.eq(answer.exception),
+            report.access.eq(request.access),
+            report.space.eq(request.space),
+            report.port.eq(request.port),
+            report.tag.eq(request.tag),
+            report.reason.eq(answer.reason),
+            report.address.eq(Cat(request.offset, request.vpn)),
         ]
 
     def _count(self, m: Module, steps: FaultSteps, go: Signal) -> None:

@@ -340,7 +340,7 @@ class VmaFields(data.Struct):
 
 
 class ChangeCount(data.Struct):
-    """Steps of the command unit, and commits in the line of a page, since reset; see `line_changes.py`."""
+    """Steps of the command unit, and commits for pages of the same low number, since reset; see `page_changes.py`."""
 
     commands: 24
     commits: 16

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
+from .fault_records import ReportSignature
 from .messages import AnswerStatus, ChangeCount, FaultAnswer, FaultRequest, FillRecord, Outcome, WalkOutcome, WalkResponse
 from .miss_records import (
     PAGE_OFFSET_BITS,
@@ -14,6 +15,7 @@ from .miss_records import (
     compose_answer,
     compose_fault,
     compose_refusal,
+    compose_report,
     walk_verdict,
 )
 from .miss_table import miss_bits
@@ -54,7 +56,7 @@ class MissEnd(wiring.Component):
     -------
     ends : what has ended, one in two cycles at the most: whether what is held is the last of its chain is known too late to take more.
     current, asked, following, is_last, leave : the table, see `MissTable`; `leave_walk` with the last of a chain.
-    answers, faults, updates : what becomes of the request.
+    answers, faults, updates : what becomes of the request. report : in the cycle of each FAULT answer, for the fault queue.
     fill, fill_port, fill_record, from_l2 : strobe with an OK answer: the leaf, unless stale: for the port's TLB, and for the L2 TLB if it is
         not from there.
     invalidate : strobe: what is held here becomes stale.
@@ -75,6 +77,7 @@ class MissEnd(wiring.Component):
                 "answers": Out(stream.Signature(FaultAnswer)),
                 "faults": Out(stream.Signature(FaultRequest)),
                 "updates": Out(stream.Signature(AdRequest)),
+                "report": Out(ReportSignature()),
                 "fill": Out(1),
                 "fill_port": Out(8),
                 "fill_record": Out(FillRecord),
@@ -129,6 +132,8 @@ class MissEnd(wiring.Component):
             self.faults.valid.eq(valid & verdict.faulted),
             self.updates.valid.eq(valid & verdict.needs_update),
             taken.eq(Mux(verdict.faulted, self.faults.ready, Mux(verdict.needs_update, self.updates.ready, self.answers.ready))),
+            self.report.valid.eq(valid & verdict.refused & self.answers.ready),
+            *compose_report(self.report.payload, asked, verdict.reason),
             *compose_fault(self.faults.payload, asked, verdict.reason),
             # V=0 with content (a swap entry, say) belongs to software
             self.faults.payload.empty.eq(~end.decided & (walk.outcome == WalkOutcome.NONE) & (walk.level == 0) & ~walk.pte.as_value().any()),

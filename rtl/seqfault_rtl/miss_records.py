@@ -4,12 +4,13 @@ from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from .config import PADDR_BITS
+from .fault_records import FaultReport
 from .messages import Answer, AnswerStatus, FaultAnswer, FaultRequest, How, Outcome, Request, WalkOutcome, WalkResponse
 from .paging import Access, Cause, PageSize, Pte
 
 __all__ = [
-    "PAGE_OFFSET_BITS", "AdRequest", "Miss", "PortRequest", "Verdict", "compose_answer", "compose_fault", "compose_refusal", "exception_of",
-    "refusal", "walk_verdict",
+    "PAGE_OFFSET_BITS", "AdRequest", "Miss", "PortRequest", "Verdict", "compose_answer", "compose_fault", "compose_refusal",
+    "compose_report", "exception_of", "refusal", "walk_verdict",
 ]  # fmt: skip
 
 PAGE_OFFSET_BITS = 12
@@ -123,6 +124,21 @@ def compose_refusal(answer: FaultAnswer, asked: PortRequest, reason: Outcome | V
     exception = exception_of(asked.request.access, Value.cast(reason))
     body = compose_answer(answer.answer, asked.request, status=AnswerStatus.FAULT, reason=reason, pa=0, exception=exception)
     return [answer.port.eq(asked.port), *body]
+
+
+def compose_report(report: FaultReport, asked: PortRequest, reason: Outcome | Value) -> list:  # type: ignore[type-arg]
+    """Statements that make `report` that of a FAULT answer to this request."""
+    request = asked.request
+    return [
+        report.cause.eq(exception_of(request.access, Value.cast(reason))),
+        report.access.eq(request.access),
+        report.space.eq(request.space),
+        report.port.eq(asked.port),
+        report.tag.eq(request.tag),
+        report.supervisor.eq(request.supervisor),
+        report.reason.eq(reason),
+        report.address.eq(request.va),
+    ]
 
 
 def compose_fault(fault: FaultRequest, asked: PortRequest, reason: Outcome | Value) -> list:  # type: ignore[type-arg]

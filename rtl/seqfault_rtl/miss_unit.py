@@ -18,6 +18,7 @@ from amaranth.lib.wiring import In, Out
 from .ad_update import AdUpdate
 from .config import EngineConfig
 from .fast_lane import FastLane
+from .fault_records import ReportSignature
 from .l2_tlb import L2Tlb
 from .messages import (
     Answer,
@@ -60,10 +61,11 @@ class MissUnit(wiring.Component):
         number of cycles whatever the fault unit does.
     update : memory, for A/D updates. updating : one is under way.
     faults, fault_answers : the fault unit; one answer per fault.
+    reports : FAULT answers of misses (0) and of A/D updates (1), in the cycle in which each is given, or earlier: for the fault queue.
     space, space_entry : combinational query of the space table.
     fill, fill_port, fill_record : strobe: a leaf for the port's TLB.
     commit, commit_record : strobe: a leaf that the fault unit has committed, for the L2 TLB.
-    changes_vpn, changes : combinational query: the count of changes for this page (`line_changes.py`).
+    changes_vpn, changes : combinational query: the count of changes for this page (`page_changes.py`).
     invalidate, record : strobe of the command unit; not while `busy`.
     """
 
@@ -80,6 +82,7 @@ class MissUnit(wiring.Component):
                 "updating": Out(1),
                 "faults": Out(stream.Signature(FaultRequest)),
                 "fault_answers": In(stream.Signature(FaultAnswer)),
+                "reports": Out(ReportSignature()).array(2),
                 "space": Out(16),
                 "space_entry": In(SpaceEntry),
                 "fill": Out(1),
@@ -193,6 +196,7 @@ class MissUnit(wiring.Component):
         m.submodules.faulted = faulted = FastLane(FaultRequest)
         wiring.connect(m, end.answers, answers.fast)
         wiring.connect(m, end.faults, faulted.fast)
+        wiring.connect(m, end.report, wiring.flipped(self.reports[0]))
         wiring.connect(m, wiring.flipped(self.fault_answers), others.inputs[1])
         m.d.comb += [
             answers.slow.valid.eq(others.output.valid),
@@ -225,6 +229,7 @@ class MissUnit(wiring.Component):
         wiring.connect(m, end.updates, update.requests)
         wiring.connect(m, update.answers, answers)
         wiring.connect(m, update.faults, faults)
+        wiring.connect(m, update.report, wiring.flipped(self.reports[1]))
         wiring.connect(m, update.update, wiring.flipped(self.update))
         wiring.connect(m, update.walk_request, wiring.flipped(self.walk_request[1]))
         wiring.connect(m, wiring.flipped(self.walk_response[1]), update.walk_response)

@@ -2,7 +2,7 @@
 
 Page 0 is the register page of the RISC-V IOMMU, version 1.0, where it fits [IOMMU 5]; the engine's own registers are in its custom
 range. Page 1 holds counters.
-Registers of the standard that are not listed (`ddtp`, the fault queue, the MSI table, ...) are not built and read 0.
+Registers of the standard that are not listed (`ddtp`, the MSI table, ...) are not built and read 0.
 """
 
 import enum
@@ -144,6 +144,10 @@ _COMMAND_ERRORS = (
     _sticky("cmd_ill", 10, "Illegal command; cqh is at it. The queue stops until this is cleared."),
     _sticky("fence_w_ip", 11, "An IOFENCE.C with WSI has completed."),
 )
+_FAULT_ERRORS = (
+    _sticky("fqmf", 8, "Bus error on a record. Records are dropped until this is cleared."),
+    _sticky("fqof", 9, "A record found the queue full, or more came than could wait. Records are dropped until this is cleared."),
+)
 _PAGE_ERRORS = (
     _sticky("pqmf", 8, "Bus error on a record. Records are dropped until this is cleared."),
     _sticky("pqof", 9, "A record found the queue full. Records are dropped until this is cleared."),
@@ -163,15 +167,20 @@ REGISTERS: tuple[Register, ...] = (
     _ring_base("cqb", 0x18, "cqcsr", "Command queue"),
     _index("cqh", 0x20, Access.RO, "Command queue head, moved by the engine.", "cqb"),
     _index("cqt", 0x24, Access.RW, "Command queue tail, moved by software.", "cqb"),
+    _ring_base("fqb", 0x28, "fqcsr", "Fault queue"),
+    _index("fqh", 0x30, Access.RW, "Fault queue head, moved by software.", "fqb"),
+    _index("fqt", 0x34, Access.RO, "Fault queue tail, moved by the engine.", "fqb"),
     _ring_base("pqb", 0x38, "pqcsr", "Page-request queue"),
     _index("pqh", 0x40, Access.RW, "Page-request queue head, moved by software.", "pqb"),
     _index("pqt", 0x44, Access.RO, "Page-request queue tail, moved by the engine.", "pqb"),
     _csr("cqcsr", 0x48, "cq", "cie", _COMMAND_ERRORS, "Command queue"),
+    _csr("fqcsr", 0x4C, "fq", "fie", _FAULT_ERRORS, "Fault queue"),
     _csr("pqcsr", 0x50, "pq", "pie", _PAGE_ERRORS, "Page-request queue"),
     Register(
         name="ipsr", offset=0x54, width=32, doc="Pending interrupts. [IOMMU 5.18]",
         fields=(
             _sticky("cip", 0, "With cqcsr.cie: an error bit or fence_w_ip of cqcsr is set."),
+            _sticky("fip", 1, "With fqcsr.fie: an error bit of fqcsr is set, or a record was written."),
             _sticky("pip", 3, "With pqcsr.pie: an error bit of pqcsr is set, or a record was written."),
             _sticky("ffip", 8, "With ffcsr.ffie: ffmf is set."),
             _sticky("rfip", 9, "With rfcsr.rfie: full or rfmf is set, or an entry was written."),
@@ -204,12 +213,14 @@ REGISTERS: tuple[Register, ...] = (
         name="icvec", offset=0x2F8, width=64, doc="Which wire an interrupt drives: fixed. [IOMMU 5.27]",
         fields=(
             Field(name="civ", low=0, width=4, access=Access.RO, reset=0),
+            Field(name="fiv", low=4, width=4, access=Access.RO, reset=4),
             Field(name="piv", low=12, width=4, access=Access.RO, reset=1),
         ),
     ),
     _counter("cycles", 0x1000, "Clock cycles since reset."),
     _counter("page_requests_dropped", 0x1008, "Page-request records dropped: queue full, stopped or off, bus error."),
     _counter("released_wait", 0x1010, "Cycles in which an entry waited for room in the released ring."),
+    _counter("fault_records_dropped", 0x1018, "Fault records dropped: queue full, stopped or off, bus error, too many at once."),
     _counter("answers", 0x1100, "Answers by path: index How.", count=len(How)),
     _counter("outcomes", 0x1200, "Attempts that ended by each reason: index Outcome.", count=1 << Outcome.as_shape().width),
 )  # fmt: skip

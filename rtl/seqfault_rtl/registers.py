@@ -17,10 +17,10 @@ from .queue_port import CommandQueuePort, CounterStrobes, QueueConsumerPort, Que
 from .register_file import RegisterFile
 from .register_map import REGISTERS
 
-__all__ = ["Registers"]
+__all__ = ["WIRES", "Registers"]
 
 POLICY_BITS = 2
-WIRES = 4
+WIRES = 5
 
 
 class Registers(wiring.Component):
@@ -29,11 +29,11 @@ class Registers(wiring.Component):
     Members
     -------
     bus : AXI4-Lite subordinate, 32-bit data, byte addresses of two pages.
-    command_queue, page_queue, free_ring, released_ring : to the units that run them.
+    command_queue, page_queue, fault_queue, free_ring, released_ring : to the units that run them.
     zero_frame : PPN of the shared zero frame.
     policy : 0 speculative, 1 VMA lock, 2 mm lock.
     counters : what to count, from the FaultUnit and the ports.
-    interrupts : wires, level: command queue, page-request queue, free ring, released ring (`ipsr` bits cip, pip, ffip, rfip).
+    interrupts : wires, level: command queue, page-request queue, free ring, released ring, fault queue (`ipsr` bits cip, pip, ffip, rfip, fip).
     cqcsr : the register as software reads it, for testbenches.
     """
 
@@ -44,6 +44,7 @@ class Registers(wiring.Component):
                 "bus": In(AxiLiteSignature()),
                 "command_queue": Out(CommandQueuePort()),
                 "page_queue": Out(QueueProducerPort()),
+                "fault_queue": Out(QueueProducerPort()),
                 "free_ring": Out(QueueConsumerPort()),
                 "released_ring": Out(QueueProducerPort()),
                 "zero_frame": Out(PPN_BITS),
@@ -76,10 +77,11 @@ class Registers(wiring.Component):
 
     def _queues(self, m: Module, file: RegisterFile) -> None:
         fields, hardware, sticky = file.fields, file.hardware, file.set
-        command, page, free, released = self.command_queue, self.page_queue, self.free_ring, self.released_ring
+        command, page, fault, free, released = self.command_queue, self.page_queue, self.fault_queue, self.free_ring, self.released_ring
         errors = fields.cqcsr.cqmf | fields.cqcsr.cmd_to | fields.cqcsr.cmd_ill
         self._queue(m, file, command, letters="cq", stop=errors)
         self._queue(m, file, page, letters="pq", stop=fields.pqcsr.pqmf | fields.pqcsr.pqof)
+        self._queue(m, file, fault, letters="fq", stop=fields.fqcsr.fqmf | fields.fqcsr.fqof)
         self._queue(m, file, free, letters="ff", stop=fields.ffcsr.ffmf)
         self._queue(m, file, released, letters="rf", stop=fields.rfcsr.rfmf)
         m.d.comb += [
@@ -90,6 +92,9 @@ class Registers(wiring.Component):
             page.head.eq(fields.pqh.index),
             hardware.pqt.index.eq(page.tail),
             sticky.pqcsr.pqof.eq(page.overflow),
+            fault.head.eq(fields.fqh.index),
+            hardware.fqt.index.eq(fault.tail),
+            sticky.fqcsr.fqof.eq(fault.overflow),
             free.tail.eq(fields.fft.index),
             hardware.ffh.index.eq(free.head),
             released.head.eq(fields.rfh.index),
@@ -115,19 +120,24 @@ class Registers(wiring.Component):
     def _interrupts(self, m: Module, file: RegisterFile) -> None:
         """Causes set the pending bits again as long as they are there. [IOMMU 5.18]"""
         fields, pending = file.fields, file.fields.ipsr
-        command, page, released = fields.cqcsr, fields.pqcsr, fields.rfcsr
+        command, page, fault, released = fields.cqcsr, fields.pqcsr, fields.fqcsr, fields.rfcsr
         m.d.comb += [
             file.set.ipsr.cip.eq(command.cie & (command.cqmf | command.cmd_to | command.cmd_ill | command.fence_w_ip)),
             file.set.ipsr.pip.eq(page.pie & (page.pqof | page.pqmf | self.page_queue.written)),
+            file.set.ipsr.fip.eq(fault.fie & (fault.fqof | fault.fqmf | self.fault_queue.written)),
             file.set.ipsr.ffip.eq(fields.ffcsr.ffie & fields.ffcsr.ffmf),
             file.set.ipsr.rfip.eq(released.rfie & (released.full | released.rfmf | self.released_ring.written)),
-            self.interrupts.eq(Cat(pending.cip, pending.pip, pending.ffip, pending.rfip)),
+            self.interrupts.eq(Cat(pending.cip, pending.pip, pending.ffip, pending.rfip, pending.fip)),
         ]
 
     def _counters(self, m: Module, file: RegisterFile, counters: Counters) -> None:
-        for name in ("cycles", "page_requests_dropped", "released_wait"):
+        for name in ("cycles", "page_requests_dropped", "released_wait", "fault_records_dropped"):
             m.d.comb += file.hardware[name].count.eq(getattr(counters, name))
         for name in ("answers", "outcomes"):
             array = getattr(file.arrays, name)
             m.d.comb += [getattr(counters, f"{name}_index").eq(array.index), array.value.eq(getattr(counters, name))]
-        m.d.comb += [counters.dropped.eq(self.page_queue.dropped), counters.waiting.eq(self.released_ring.overflow)]
+        m.d.comb += [
+            counters.dropped.eq(self.page_queue.dropped),
+            counters.waiting.eq(self.released_ring.overflow),
+            counters.fault_dropped.eq(self.fault_queue.dropped),
+        ]

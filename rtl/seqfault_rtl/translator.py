@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
+from .fault_records import ReportSignature
 from .messages import (
     Answer,
     ChangeCount,
@@ -39,10 +40,11 @@ class Translator(wiring.Component):
     walk_request, walk_response : the walker's clients: 0 for misses, 1 for A/D updates.
     update : memory, for A/D updates. updating : one is under way.
     faults, fault_answers : the fault unit: page faults, also those found by a TLB entry without the right; one answer for each.
+    reports : one report for each FAULT answer but the fault unit's, see `MissUnit`.
     space, space_entry : combinational query of the space table.
     fill, fill_port, fill_record : strobe of the fault unit at commit: for this port's TLB and the L2. It goes before a walk's leaf of that
         cycle.
-    changes_vpn, changes : combinational query: the count of changes for this page (`line_changes.py`).
+    changes_vpn, changes : combinational query: the count of changes for this page (`page_changes.py`).
     invalidate, record : strobe of the command unit, not while `busy`. A request taken in a later cycle is not answered from what it covers.
     busy : the L2 TLB is still being swept for the last one (nothing that it covers is given meanwhile).
     """
@@ -60,6 +62,7 @@ class Translator(wiring.Component):
                 "updating": Out(1),
                 "faults": Out(stream.Signature(FaultRequest)),
                 "fault_answers": In(stream.Signature(FaultAnswer)),
+                "reports": Out(ReportSignature()).array(2),
                 "space": Out(16),
                 "space_entry": In(SpaceEntry),
                 "fill": In(1),
@@ -79,6 +82,7 @@ class Translator(wiring.Component):
         for index in range(2):
             wiring.connect(m, misses.walk_request[index], wiring.flipped(self.walk_request[index]))
             wiring.connect(m, wiring.flipped(self.walk_response[index]), misses.walk_response[index])
+            wiring.connect(m, misses.reports[index], wiring.flipped(self.reports[index]))
         wiring.connect(m, misses.update, wiring.flipped(self.update))
         wiring.connect(m, misses.faults, wiring.flipped(self.faults))
         wiring.connect(m, wiring.flipped(self.fault_answers), misses.fault_answers)

@@ -249,8 +249,7 @@ class FaultLife:
         """R18: the write was answered."""
         c, model, r = self.c, self.model, self.c.request
         failed = c.take("write")
-        model.changed(r["space"], r["vpn"] & VPN_MASK)
-        model.commits[r["vpn"] >> 3 & 15] += 1
+        model.committed(r["space"], r["vpn"] & VPN_MASK)
         if failed:
             if c.owned:
                 model.lost.append(c.frame)

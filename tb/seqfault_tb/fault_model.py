@@ -149,9 +149,16 @@ class FaultModel:
             if c.watching and space == c.request["space"] and vpn >> 3 == (c.request["vpn"] & VPN_MASK) >> 3:
                 c.raced = True
 
+    def committed(self, space: int, vpn: int) -> None:
+        """The fault unit's entry for this page is visible."""
+        self.commits[vpn & 15] += 1
+        for c, _ in self.running.values():
+            if c.watching and (space, vpn) == (c.request["space"], c.request["vpn"] & VPN_MASK):
+                c.raced = True
+
     def _changes(self, vpn: int) -> tuple[int, int]:
-        """Commands so far, and commits in lines with the low number of this page's; see `line_changes.py`."""
-        return self.commands, self.commits[vpn >> 3 & 15]
+        """Commands so far, and commits for pages with the low number of this one; see `page_changes.py`."""
+        return self.commands, self.commits[vpn & 15]
 
     def note_walk(self, fault: dict[str, Any]) -> None:
         """The miss's walk for this fault has found its entry empty."""

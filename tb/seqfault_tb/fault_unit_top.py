@@ -11,7 +11,6 @@ from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.context_schedule import MAX_AGENTS
 from seqfault_rtl.fault_steps import FaultSteps
 from seqfault_rtl.fault_unit import FaultUnit
-from seqfault_rtl.line_changes import LineChanges
 from seqfault_rtl.messages import (
     ChangeCount,
     Event,
@@ -29,6 +28,7 @@ from seqfault_rtl.messages import (
     WalkResponse,
 )
 from seqfault_rtl.mm_locks import MmLocks
+from seqfault_rtl.page_changes import PageChanges
 from seqfault_rtl.paging import PPN_BITS, VPN_BITS
 from seqfault_rtl.pte_locks import PteLocks
 from seqfault_rtl.sequence_table import SequenceTable
@@ -131,7 +131,7 @@ class FaultUnitTop(wiring.Component):
         m.submodules.locks = locks = PteLocks(self.config)
         m.submodules.mm_locks = mm_locks = MmLocks(self.config)
         m.submodules.slot = slot = StepSlot()
-        m.submodules.changes = changes = LineChanges()
+        m.submodules.changes = changes = PageChanges()
         m.d.comb += [
             changes.miss_vpn.eq(self.miss_vpn),
             self.miss_changes.eq(changes.miss_changes),

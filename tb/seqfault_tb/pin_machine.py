@@ -133,14 +133,13 @@ class PinMachine(Machine):
             valid.value = offered
             if offered:
                 request = queue[0]
-                payload.value = pack(
-                    messages.Request,
-                    {
-                        "va": request.va, "space": request.space, "access": request.access, "tag": request.tag,
-                        "flags": unpack(messages.FaultFlags, request.flags),
-                    },
-                )  # fmt: skip
+                payload.value = self._payload(request)
             answer_ready.value = self._rng.random() >= self._pause
+
+    def _payload(self, request: Request) -> int:
+        """The request as the port's bits."""
+        fields = {"va": request.va, "space": request.space, "access": request.access, "tag": request.tag}
+        return pack(messages.Request, fields | {"flags": unpack(messages.FaultFlags, request.flags)})
 
     async def _watch(self) -> None:
         """Once a cycle, when all has settled: the event first, then the ports, then the indices; the order in which they took effect."""

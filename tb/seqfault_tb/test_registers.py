@@ -18,10 +18,11 @@ PATIENCE_NS = 20_000
 SETTLE_NS = 1
 CAPABILITIES, FCTL = 0x00, 0x08
 IPSR, ZERO_FRAME, CONTROL, ERRORS, ICVEC = 0x54, 0x2E0, 0x2E8, 0x2EC, 0x2F8
-CYCLES, DROPPED, RELEASED_WAIT, ANSWERS, OUTCOMES = 0x1000, 0x1008, 0x1010, 0x1100, 0x1200
-UNMAPPED = (0x0C, 0x10, 0x28, 0x30, 0x34, 0x4C, 0x58, 0x270, 0x2F0, 0x300, 0xFFC, 0x1018, 0x1128, 0x1300, 0x1FFC)
+CYCLES, DROPPED, RELEASED_WAIT, FAULTS_DROPPED, ANSWERS, OUTCOMES = 0x1000, 0x1008, 0x1010, 0x1018, 0x1100, 0x1200
+UNMAPPED = (0x0C, 0x10, 0x58, 0x270, 0x2F0, 0x300, 0xFFC, 0x1020, 0x1128, 0x1300, 0x1FFC)
 QUEUES = {
     "command_queue": {"base": 0x18, "software": 0x24, "engine": 0x20, "csr": 0x48, "in": "head", "out": "tail"},
+    "fault_queue": {"base": 0x28, "software": 0x30, "engine": 0x34, "csr": 0x4C, "in": "tail", "out": "head"},
     "page_queue": {"base": 0x38, "software": 0x40, "engine": 0x44, "csr": 0x50, "in": "tail", "out": "head"},
     "free_ring": {"base": 0x2B8, "software": 0x2C4, "engine": 0x2C0, "csr": 0x2D8, "in": "head", "out": "tail"},
     "released_ring": {"base": 0x2C8, "software": 0x2D0, "engine": 0x2D4, "csr": 0x2DC, "in": "tail", "out": "head"},
@@ -29,12 +30,13 @@ QUEUES = {
 ENABLE, INTERRUPT, FAULT, ON, BUSY = 1 << 0, 1 << 1, 1 << 8, 1 << 16, 1 << 17
 STICKY = [
     ("command_queue", "memory_fault", 8, True), ("command_queue", "illegal", 10, True), ("command_queue", "fence_done", 11, False),
+    ("fault_queue", "memory_fault", 8, True), ("fault_queue", "overflow", 9, True),
     ("page_queue", "memory_fault", 8, True), ("page_queue", "overflow", 9, True), ("free_ring", "memory_fault", 8, True),
     ("released_ring", "memory_fault", 8, True), ("released_ring", "overflow", 9, False),
 ]  # fmt: skip
 """Queue, strobe, bit of its CSR, whether it stops the queue."""
-PENDING = {"command_queue": 0, "page_queue": 3, "free_ring": 8, "released_ring": 9}
-WIRES = {"command_queue": 0, "page_queue": 1, "free_ring": 2, "released_ring": 3}
+PENDING = {"command_queue": 0, "fault_queue": 1, "page_queue": 3, "free_ring": 8, "released_ring": 9}
+WIRES = {"command_queue": 0, "page_queue": 1, "free_ring": 2, "released_ring": 3, "fault_queue": 4}
 LOCKED_WRITE, BUSY_WRITE = 1 << 0, 1 << 1
 
 
@@ -64,7 +66,7 @@ class Bench:
                 getattr(dut, f"{queue}__{name}").value = 0
         for name in ("illegal", "fence_done"):
             getattr(dut, f"command_queue__{name}").value = 0
-        for queue in ("page_queue", "released_ring"):
+        for queue in ("fault_queue", "page_queue", "released_ring"):
             for name in ("overflow", "dropped", "written"):
                 getattr(dut, f"{queue}__{name}").value = 0
         dut.rst.value = 1
@@ -108,12 +110,12 @@ async def reset_values(dut):
     capabilities = 0x10 | 1 << 9 | 1 << 10 | 1 << 28 | 56 << 32 | 1 << 43 | 1 << 56
     await bench.expect(CAPABILITIES, capabilities, 8)
     await bench.expect(FCTL, 1 << 1)
-    await bench.expect(ICVEC, 1 << 12, 8)
+    await bench.expect(ICVEC, 4 << 4 | 1 << 12, 8)
     for queue in QUEUES.values():
         await bench.expect(queue["base"], 0, 8)
         for name in ("software", "engine", "csr"):
             await bench.expect(queue[name], 0)
-    for offset in (IPSR, ZERO_FRAME, CONTROL, ERRORS, DROPPED, RELEASED_WAIT):
+    for offset in (IPSR, ZERO_FRAME, CONTROL, ERRORS, DROPPED, RELEASED_WAIT, FAULTS_DROPPED):
         await bench.expect(offset, 0)
     for offset in UNMAPPED:
         await bench.write(offset, 0xFFFF_FFFF)
@@ -228,7 +230,7 @@ async def interrupts(dut):
     """Each cause raises its wire and pending bit if enabled, again while it lasts, and not if disabled."""
     bench = await Bench(dut).start()
     causes = [(queue, strobe, 1 << bit) for queue, strobe, bit, _ in STICKY]
-    causes += [("page_queue", "written", 0), ("released_ring", "written", 0)]
+    causes += [(queue, "written", 0) for queue in ("fault_queue", "page_queue", "released_ring")]
     for queue, strobe, sticky in causes:
         csr, pending, wire = QUEUES[queue]["csr"], 1 << PENDING[queue], 1 << WIRES[queue]
         await bench.write(csr, 0)
@@ -265,12 +267,14 @@ async def counters(dut):
     dut.counters__how.value = dut.counters__outcome_valid.value = 0
     await bench.strobe("page_queue__dropped", cycles=3)
     await bench.strobe("released_ring__overflow", cycles=5)
+    await bench.strobe("fault_queue__dropped", cycles=7)
     for index, count in enumerate(answers):
         await bench.expect(ANSWERS + 8 * index, count, 8)
     for index, count in enumerate(outcomes):
         await bench.expect(OUTCOMES + 8 * index, count, 8)
     await bench.expect(DROPPED, 3, 8)
     await bench.expect(RELEASED_WAIT, 5, 8)
+    await bench.expect(FAULTS_DROPPED, 7, 8)
     first = await bench.read(CYCLES, 8)
     for _ in range(100):
         await FallingEdge(dut.clk)

@@ -11,8 +11,8 @@ from seqfault_rtl.register_documents import to_c_header, to_markdown
 from seqfault_rtl.register_map import REGISTERS, Access, Field, Register
 
 STANDARD = {
-    "CAPABILITIES": 0x00, "FCTL": 0x08, "CQB": 0x18, "CQH": 0x20, "CQT": 0x24, "PQB": 0x38, "PQH": 0x40, "PQT": 0x44,
-    "CQCSR": 0x48, "PQCSR": 0x50, "IPSR": 0x54, "ICVEC": 0x2F8,
+    "CAPABILITIES": 0x00, "FCTL": 0x08, "CQB": 0x18, "CQH": 0x20, "CQT": 0x24, "FQB": 0x28, "FQH": 0x30, "FQT": 0x34,
+    "PQB": 0x38, "PQH": 0x40, "PQT": 0x44, "CQCSR": 0x48, "FQCSR": 0x4C, "PQCSR": 0x50, "IPSR": 0x54, "ICVEC": 0x2F8,
 }  # fmt: skip
 """Offsets of the RISC-V IOMMU specification 1.0, chapter 5."""
 CUSTOM = (range(0x2B0, 0x2F8), range(0x1000, 0x2000))
@@ -20,6 +20,7 @@ CHECKS = """
 #include "seqfault_registers.h"
 _Static_assert(SEQFAULT_CQCSR_CMD_ILL_MASK == 1u << 10 && SEQFAULT_CQCSR_CMD_ILL_SHIFT == 10, "cmd_ill");
 _Static_assert(SEQFAULT_PQCSR_PQOF_MASK == 1u << 9, "pqof");
+_Static_assert(SEQFAULT_FQCSR_FQMF_MASK == 1u << 8 && SEQFAULT_FQCSR_FQOF_MASK == 1u << 9 && SEQFAULT_IPSR_FIP_MASK == 1u << 1, "fault queue");
 _Static_assert(SEQFAULT_CQB_PPN_MASK == 0xfffffffffffull << 10, "ppn");
 _Static_assert(SEQFAULT_OUTCOMES(3) == 0x1218, "outcomes");
 unsigned offsets[] = {SEQFAULT_CAPABILITIES, SEQFAULT_RFCSR, SEQFAULT_ANSWERS(SEQFAULT_ANSWERS_COUNT - 1)};

@@ -1,11 +1,11 @@
 """Has anything changed since a walk began? Counts of changes, taken when a walk for a miss begins and compared when its fault begins to walk.
 
-If the count is the same, what the miss's walk has read is what another walk would read, and R7 need not read it again: no entry of the page's
-line was committed by the fault unit, and the command unit has done nothing. That is enough, because whatever else may fill an empty leaf
+If the count is the same, what the miss's walk has read is what another walk would read, and R7 need not read it again: no entry for this page
+was committed by the fault unit, and the command unit has done nothing. That is enough, because whatever else may fill an empty leaf
 entry comes with a command: software writes entries of a VMA between a SEQ.BEGIN and a SEQ.END, or before it publishes the VMA.
 [docs/software-contract.md, PTE locks]
 
-A count can come round: after 2^16 commits in lines of the same number, or 2^24 commands, while one fault waits; as with the sequence counters of
+A count can come round: after 2^16 commits for pages of the same number, or 2^24 commands, while one fault waits; as with the sequence counters of
 Linux, that is taken for impossible. [protocol.md 9]
 """
 
@@ -14,17 +14,16 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .fault_tracking import LINE_PAGES_LOG2
 from .messages import ChangeCount
 from .paging import VPN_BITS
 
-__all__ = ["LineChanges"]
+__all__ = ["PageChanges"]
 
-LINES_LOG2 = 4
-"""Commits are counted by the low bits of the line's number: others' commits can only cost a walk."""
+COUNTS_LOG2 = 4
+"""Commits are counted by the low bits of the page number: those for other pages of the same can only cost a walk."""
 
 
-class LineChanges(wiring.Component):
+class PageChanges(wiring.Component):
     """The counts.
 
     Members
@@ -46,19 +45,15 @@ class LineChanges(wiring.Component):
         m = Module()
         commands = Signal.like(self.miss_changes.commands)
         m.d.sync += commands.eq(commands + self.command)
-        m.submodules.commits = commits = Memory(shape=len(self.miss_changes.commits), depth=1 << LINES_LOG2, init=[])
+        m.submodules.commits = commits = Memory(shape=len(self.miss_changes.commits), depth=1 << COUNTS_LOG2, init=[])
         write, counted = commits.write_port(), commits.read_port(domain="comb")
         for vpn, changes in ((self.miss_vpn, self.miss_changes), (self.fault_vpn, self.fault_changes)):
             read = commits.read_port(domain="comb")
-            m.d.comb += [read.addr.eq(_line(vpn)), changes.commands.eq(commands), changes.commits.eq(read.data)]
+            m.d.comb += [read.addr.eq(vpn[:COUNTS_LOG2]), changes.commands.eq(commands), changes.commits.eq(read.data)]
         m.d.comb += [
-            counted.addr.eq(_line(self.committed_vpn)),
-            write.addr.eq(_line(self.committed_vpn)),
+            counted.addr.eq(self.committed_vpn[:COUNTS_LOG2]),
+            write.addr.eq(self.committed_vpn[:COUNTS_LOG2]),
             write.data.eq(counted.data + 1),
             write.en.eq(self.committed),
         ]
         return m
-
-
-def _line(vpn: Signal) -> Signal:
-    return vpn[LINE_PAGES_LOG2 : LINE_PAGES_LOG2 + LINES_LOG2]
