@@ -9,6 +9,7 @@ from ..promela.verdicts import ROWS
 OURS = {
     ("munmap", None): ("munmap", None),
     ("munmap", "NO_C1"): ("munmap", "c1"),
+    ("munmap", "NO_C2"): ("munmap", "c2"),
     ("munmap", "NO_C3"): ("munmap", "c3"),
     ("munmap", "NO_PIN"): ("munmap", "walker-pin"),
     ("munmap", "NO_R8"): ("munmap", "early-recheck"),
@@ -17,6 +18,7 @@ OURS = {
     ("munmap", "UNLINK_AFTER_ZAP"): ("munmap", "unlink-first"),
     ("munmap", "ZAP_WITHOUT_PTL"): ("munmap", "zap-lock"),
     ("mprotect", None): ("mprotect", None),
+    ("mprotect", "NO_C1"): ("mprotect", "c1"),
     ("mprotect", "NO_C3"): ("mprotect", "c3"),
     ("mprotect", "NO_R8"): ("mprotect", "early-recheck"),
     ("mprotect", "REREAD_AT_COMMIT"): ("mprotect", "snapshot"),

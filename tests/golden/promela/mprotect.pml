@@ -4,7 +4,7 @@
    step. Each fault is a load or a store, makes one speculative attempt, and is made under the mm lock when that aborts. The VMA
    stays linked and no table moves, so R1, R5, R10, R12 and R15 have nothing to find and are not here; nor are TLBs, nor weak memory.
 
-   Each of these takes one safeguard away: NO_C3 NO_R8 REREAD_AT_COMMIT ACCEPT_ODD NO_BUMP */
+   Each of these takes one safeguard away: NO_C1 NO_C3 NO_R8 REREAD_AT_COMMIT ACCEPT_ODD NO_BUMP */
 
 #define READERS 2
 #define GOTO_IF(condition, label) if :: condition -> goto label :: else fi
@@ -73,8 +73,10 @@ active [READERS] proctype reader()
 #ifndef NO_R8
     GOTO_IF(seq != my_seq, classic);
 #endif
-    /* R11: C1 */
+#ifndef NO_C1
+    /* R11 */
     GOTO_IF(seq != my_seq, classic);
+#endif
     /* R13 */
     atomic {
         if

@@ -4,7 +4,7 @@
    step. A fault makes one speculative attempt; when that aborts it is made under the mm lock. Not here: R3-R6 (nothing that
    they read changes in this operation), TLBs, and weak memory: steps are sequentially consistent.
 
-   Each of these takes one safeguard away: NO_C1 NO_C3 NO_PIN NO_R8 NO_UNDO FREE_WITHOUT_WAIT UNLINK_AFTER_ZAP ZAP_WITHOUT_PTL */
+   Each of these takes one safeguard away: NO_C1 NO_C2 NO_C3 NO_PIN NO_R8 NO_UNDO FREE_WITHOUT_WAIT UNLINK_AFTER_ZAP ZAP_WITHOUT_PTL */
 
 #define READERS 2
 #define GOTO_IF(condition, label) if :: condition -> goto label :: else fi
@@ -119,11 +119,13 @@ active [READERS] proctype reader()
         GOTO_IF(!linked || seq != my_seq, unpin)
     }
 #endif
-    /* R12: C2 */
+#ifndef NO_C2
+    /* R12 */
     atomic {
         assert(pmd_page_alive);
         GOTO_IF(pmd != orig_pmd, unpin)
     }
+#endif
     /* R13: the lock is in the table. */
     atomic {
         assert(leaf_alive);

@@ -1,6 +1,7 @@
 """What Spin is to say of each model in this directory, with and without each safeguard [protocol.md 0.5, 3]: one table.
 
-Nothing here is measured: `expected` and `finding` are the specification's words, which test_spin.py compares with Spin's answers."""
+Nothing here is measured: `expected` and `finding` are the specification's words (of NO_C2 and mprotect's NO_C1: docs/protocol.md's), which
+test_spin.py compares with Spin's answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ TABLE: dict[str, list[tuple[str | None, str, Verdict, *tuple[str, ...]]]] = {
     "munmap": [
         (None, "none", Verdict.OK),
         ("NO_C1", "C1: linked and sequence, with the walker pinned", Verdict.VIOLATION, USE_AFTER_FREE),
+        ("NO_C2", "C2: the pmd entry, with the walker pinned", Verdict.OK),
         ("NO_C3", "C3: linked and sequence, under the lock", Verdict.VIOLATION, USE_AFTER_FREE, LEAKED_PTE),
         ("NO_PIN", "the walker's pin from R10 to R15", Verdict.VIOLATION, USE_AFTER_FREE),
         ("NO_R8", "the early look at the sequence", Verdict.OK),
@@ -65,6 +67,7 @@ TABLE: dict[str, list[tuple[str | None, str, Verdict, *tuple[str, ...]]]] = {
     ],
     "mprotect": [
         (None, "none", Verdict.OK),
+        ("NO_C1", "C1: sequence, with the walker pinned", Verdict.OK),
         ("NO_C3", "C3: sequence, under the lock", Verdict.VIOLATION, WRITABLE),
         ("NO_R8", "the early look at the sequence", Verdict.OK),
         ("REREAD_AT_COMMIT", "commit from the snapshot", Verdict.VIOLATION, INCOHERENT),
