@@ -1,5 +1,6 @@
 # make run    from a fresh checkout to the first table: replays sqlite-mmap through the simulated engine
-# make test   all tests
+# make test   all tests but the long ones
+# make test-long  more planted bugs
 # make lint   ruff and mypy
 # make prove  all formal proofs and their planted bugs
 # make clean  remove the environment and everything made
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint prove clean
+.PHONY: run test test-long lint prove clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)
@@ -20,6 +21,9 @@ run: $(STAMP)
 
 test: $(STAMP_DEV)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-long: $(STAMP_DEV)
+	$(BIN)/python -m pytest -n 2 -m long
 
 lint: $(STAMP_DEV)
 	$(BIN)/ruff check .

@@ -46,8 +46,8 @@ async def random_changes(dut) -> None:
                 )
                 stale |= {other} if hit else set()
                 hits["stale" if hit else "missed"] += 1
-            changes = [(changed, changed_space, changed_vpn), (committed, space, vpn)]
-            if any(strobe and (where, line // 8) == (its_space, its_vpn // 8) for strobe, where, line in changes):
+            in_line = changed and (changed_space, changed_vpn // 8) == (its_space, its_vpn // 8)
+            if in_line or (committed and (space, vpn) == (its_space, its_vpn)):  # the command unit announces lines, a commit is of one page
                 raced.add(other)
                 hits["raced"] += 1
         if watch:

@@ -10,6 +10,8 @@ from seqfault_rtl.axi_manager import AxiManager
 from seqfault_rtl.config import PRESETS
 from seqfault_rtl.round_robin import RoundRobin
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_axi_manager"
 
 
@@ -18,7 +20,9 @@ def run(component: AxiManager, readers: int, writers: int, testcase: str | None 
     run_block(component, TESTS, name="axi_manager", parameters=parameters, testcase=testcase)
 
 
-@pytest.mark.parametrize(("readers", "writers", "burst_writer"), [(3, 2, False), (1, 1, False), (4, 4, True), (3, 2, True), (1, 1, True)])
+@pytest.mark.parametrize(
+    ("readers", "writers", "burst_writer"), in_short(3, [(3, 2, False), (1, 1, False), (4, 4, True), (3, 2, True), (1, 1, True)])
+)
 def test_axi_manager(readers: int, writers: int, burst_writer: bool) -> None:
     run(AxiManager(PRESETS["small"], readers=readers, writers=writers, burst_writer=burst_writer), readers, writers)
 
@@ -148,10 +152,10 @@ class SlowTurn(AxiManager):
 
 @pytest.mark.parametrize(
     ("mutant", "testcase"),
-    [
-        (LastTooSoon, "random_traffic"), (Short, "random_traffic"), (Hasty, "random_traffic"), (Wordless, "out_of_order"),
-        (Silent, "out_of_order"), (OneTag, "out_of_order"), (LastTooSoon, "bus_errors"), (SlowTurn, "full_rate_and_fair"),
-    ],
+    in_short(3, [
+        (LastTooSoon, "random_traffic"), (OneTag, "out_of_order"), (SlowTurn, "full_rate_and_fair"), (Short, "random_traffic"),
+        (Hasty, "random_traffic"), (Wordless, "out_of_order"), (Silent, "out_of_order"), (LastTooSoon, "bus_errors"),
+    ]),
 )  # fmt: skip
 def test_planted_bug_of_bursts_is_found(mutant: type[AxiManager], testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):

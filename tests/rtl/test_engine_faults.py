@@ -9,6 +9,8 @@ from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS
 from seqfault_rtl.engine import Engine
 
+from ..long import in_short
+
 CONFIG = replace(PRESETS["small"], svadu=True, events=False)
 
 
@@ -49,7 +51,7 @@ class WithoutOffset(Engine):
         return m
 
 
-@pytest.mark.parametrize("mutant", [UpdatesUnreported, PageRequestsReported, WithoutOffset])
+@pytest.mark.parametrize("mutant", in_short(1, [UpdatesUnreported, PageRequestsReported, WithoutOffset]))
 def test_planted_bug_is_found(mutant: type[Engine]) -> None:
     with pytest.raises(SimulationFailed, match="one_record_each"):
         run(mutant(CONFIG), "one_record_each")

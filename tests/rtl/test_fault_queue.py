@@ -10,6 +10,8 @@ from seqfault_rtl.fault_queue import FaultQueue
 from seqfault_rtl.fault_records import TransactionType
 from seqfault_tb.with_memory import WithMemory
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_fault_queue"
 CONFIG = PRESETS["small"]
 
@@ -91,7 +93,7 @@ FINDS = {
 """Planted bug to a test that must find it."""
 
 
-@pytest.mark.parametrize(("mutant", "testcase"), FINDS.items(), ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(("mutant", "testcase"), in_short(3, FINDS.items()), ids=lambda value: getattr(value, "__name__", value))
 def test_planted_bug_is_found(mutant: type[FaultQueue], testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):
         run(mutant(CONFIG), testcase)

@@ -14,6 +14,8 @@ from seqfault_rtl.paging import PPN_BITS
 from seqfault_rtl.round_robin import RoundRobin
 from seqfault_tb.mover_top import MoverTop
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_mover"
 BUS_TESTS = "seqfault_tb.test_mover_bus"
 
@@ -186,7 +188,7 @@ PLANTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("mutant", "testcase"), PLANTED)
+@pytest.mark.parametrize(("mutant", "testcase"), in_short(5, PLANTED))
 def test_planted_bug_is_found(mutant: type[Mover], testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):
         run(mutant(), testcase)
@@ -215,14 +217,14 @@ class FirstFirst(LastFirst):
         return m
 
 
-@pytest.mark.parametrize("arbiter", [LastFirst, FirstFirst])
+@pytest.mark.parametrize("arbiter", in_short(0, [LastFirst, FirstFirst]))
 def test_unfair_shares_are_found(monkeypatch: pytest.MonkeyPatch, arbiter: type[RoundRobin]) -> None:
     monkeypatch.setattr(seqfault_rtl.axi_manager, "RoundRobin", arbiter)
     with pytest.raises(SimulationFailed, match="share_of_the_bus"):
         run_bus(Mover(), "share_of_the_bus")
 
 
-@pytest.mark.parametrize("mutant", [WrongOrder, ReadErrorForgotten, WriteErrorForgotten, NotDrained])
+@pytest.mark.parametrize("mutant", in_short(1, [WrongOrder, ReadErrorForgotten, WriteErrorForgotten, NotDrained]))
 def test_planted_bug_is_found_on_the_bus(mutant: type[Mover]) -> None:
     with pytest.raises(SimulationFailed, match="frames"):
         run_bus(mutant(), "frames")
@@ -243,7 +245,7 @@ def test_swapped_frames_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
         run(Mover(), "any_pace")
 
 
-@pytest.mark.parametrize("length", [4, 16])
+@pytest.mark.parametrize("length", in_short(0, [4, 16]))
 def test_other_lengths_of_bursts_are_found(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     """Bursts whose length is not that of their addresses."""
     monkeypatch.setattr(seqfault_rtl.mover, "BURST_WORDS", length)

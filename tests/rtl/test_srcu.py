@@ -12,6 +12,8 @@ from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.srcu import Srcu
 from seqfault_tb.formal.srcu import FetchesEarly, JoinsRunning, LeavesActiveBank, NoFlip, OverwritesWhenFull
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_srcu"
 SMALL = EngineConfig(srcu_calls=4)
 
@@ -74,7 +76,7 @@ FINDS = {
 """Planted bug to a test that must find it."""
 
 
-@pytest.mark.parametrize(("mutant", "testcase"), FINDS.items(), ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(("mutant", "testcase"), in_short(3, FINDS.items()), ids=lambda value: getattr(value, "__name__", value))
 def test_planted_bug_is_found(mutant: type[Srcu], testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):
         run(mutant(SMALL), testcase)

@@ -24,6 +24,8 @@ from seqfault_tb.bench_names import KINDS, MUTATORS, OTHER_POLICIES, PATTERNS, P
 from seqfault_tb.errors import WrongAnswer
 from seqfault_tb.planted import Plant, PlantedEngine
 
+from ..long import in_short
+
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # of engines whose model is there already
 SMALL = PRESETS["small"]
 LATENCY = 10
@@ -145,14 +147,14 @@ def test_a_register_in_the_way_of_answers_is_seen(records: Records) -> None:
 
 @pytest.mark.parametrize(
     ("bench", "params", "plant", "complaint"),
-    [
+    in_short(2, [
         ("fault", {"cache": "warm", "kind": "anon-write"}, ELSEWHERE, "golden model does not allow a step: .*answer port"),
         ("fault", {"cache": "warm", "kind": "anon-read"}, Plant.WRONG_RIGHTS.value, "golden model does not allow a step: .*R17 commits"),
         ("fault", {"tables": "disjoint", "kind": "anon-write"}, LOST, "nothing happened until cycle"),
         ("mutators", {"mutator": "mprotect-same"}, Plant.NO_RECHECK.value, "golden model does not allow a step: .*passed although the sequence"),
         ("policies", {"mutator": "mprotect-unrelated"}, Plant.MM_LOCK_IGNORED.value, "golden model does not allow a step: .*takes the mm lock"),
-    ],
-)
+    ]),
+)  # fmt: skip
 def test_answers_and_steps_that_are_wrong_fail(bench: str, params: dict[str, Any], plant: int, complaint: str) -> None:
     with pytest.raises(CheckFailed, match=f"(?s)^{chosen(bench, **params)[0].measure} .*{complaint}"):
         spoiled(chosen(bench, **params), plant)

@@ -6,8 +6,12 @@ from seqfault_golden.explore import SCENARIOS, explore, find_case
 from seqfault_golden.explore.scenarios import srcu
 from seqfault_golden.protocol import NotYet, srcu_steps
 
+from ...long import in_short
 
-@pytest.mark.parametrize("mutation", ["srcu-first-scan", "srcu-second-scan", "srcu-unlocks-first", "srcu-flip", "srcu-batch", "srcu-same-bank"])
+
+@pytest.mark.parametrize(
+    "mutation", in_short(2, ["srcu-second-scan", "srcu-flip", "srcu-batch", "srcu-first-scan", "srcu-unlocks-first", "srcu-same-bank"])
+)
 def test_what_ends_too_early_frees_what_is_in_use(mutation, monkeypatch):
     """The rule about grace periods is no finer than the harm: without it there is a use after free."""
     monkeypatch.setattr(srcu._GracePeriods, "_expect_readers_gone", lambda self: None)
