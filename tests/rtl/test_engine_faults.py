@@ -9,7 +9,7 @@ from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS
 from seqfault_rtl.engine import Engine
 
-from ..long import in_short
+from ..long import LONG, in_short
 
 CONFIG = replace(PRESETS["small"], svadu=True, events=False)
 
@@ -51,12 +51,13 @@ class WithoutOffset(Engine):
         return m
 
 
-@pytest.mark.parametrize("mutant", in_short(1, [UpdatesUnreported, PageRequestsReported, WithoutOffset]))
+@pytest.mark.parametrize("mutant", in_short(0, [UpdatesUnreported, PageRequestsReported, WithoutOffset]))
 def test_planted_bug_is_found(mutant: type[Engine]) -> None:
     with pytest.raises(SimulationFailed, match="one_record_each"):
         run(mutant(CONFIG), "one_record_each")
 
 
+@LONG
 def test_short_queue_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seqfault_rtl.fault_reports, "MARGIN", 1 - 2 * CONFIG.contexts)
     with pytest.raises(SimulationFailed, match="faster_than_memory"):

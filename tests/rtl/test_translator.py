@@ -19,6 +19,8 @@ from seqfault_rtl.tlb import Tlb
 from seqfault_rtl.walker import Walker
 from seqfault_tb.translator_top import TranslatorTop
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_translator,seqfault_tb.test_translator_cases"
 FULL = EngineConfig(ports=3, tlb_entries=4, port_misses=4, walks=6, l2_sets=16, l2_ways=2, walk_cache=4, spaces=16)
 TINY = EngineConfig(ports=1, tlb_entries=3, port_misses=1, walks=1, l2_sets=0, walk_cache=1, spaces=4)
@@ -134,7 +136,7 @@ def short_queue(width: int, depth: int) -> SyncFIFOBuffered:
 
 @pytest.mark.parametrize(
     ("planted", "walker", "found"),
-    [
+    in_short(1, [
         (
             {(seqfault_rtl.port_lookup, "Tlb"): KeepsSuperpages, (seqfault_rtl.miss_unit, "MissTable"): NeverMerges},
             Walker,
@@ -158,7 +160,7 @@ def short_queue(width: int, depth: int) -> SyncFIFOBuffered:
                 "fault_storm": "", "withdrawals": "",
             },
         ),
-    ],
+    ]),
 )  # fmt: skip
 def test_planted_bugs_are_found(monkeypatch: pytest.MonkeyPatch, planted: dict, walker: type[Walker], found: dict[str, str]) -> None:
     """Several in one model: each has a test that finds it and that the others do not concern."""

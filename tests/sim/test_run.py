@@ -11,6 +11,8 @@ import pytest
 
 from seqfault.trace import DATA
 
+from ..long import in_short
+
 OUTCOMES = ("speculative", "retried", "classic", "software", "refused")
 FAULT_STEPS = ["R0", "R1-R6", "R7-R9", "R10-R12", "R13", "R14-R15", "R16-R17", "R18"]
 
@@ -65,7 +67,7 @@ def test_latency_of_memory_shows_in_the_latency_of_faults() -> None:
     assert slow["latency_by_outcome"]["speculative"]["p50"] - fast["latency_by_outcome"]["speculative"]["p50"] >= reads * 90
 
 
-@pytest.mark.parametrize("suffix", ["vcd", "fst"])
+@pytest.mark.parametrize("suffix", in_short(1, ["fst", "vcd"]))
 def test_waves_show_every_checked_step(tmp_path: Path, suffix: str) -> None:
     wave = tmp_path / f"out.{suffix}"
     report = _run_json("sqlite-mmap", "--limit", "120", "--preset", "small", "--waves", str(wave))
