@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..layout import VPN_MASK, Access, Outcome, RequestBits, Step
 from ..protocol.find_steps import r0, r1, r2, r3, r4, r5, r6, r7
-from ..protocol.world import POLICIES, NotAllowed, Phase, classic_from, fail
+from ..protocol.world import NotAllowed, Phase, classic_from, fail
 from .lookups import NO_TABLE_LEVEL, find_vma_since, read_record, walk, walk_ends_at
 from .state import Fault, State, bus_error
 
@@ -84,7 +84,7 @@ def _snapshot(state: State, fault: Fault, outcome: Outcome, seq: int) -> None:
         fault.record_since = fault.began if fault.classic else max(fault.began, state.sequences.changed_at(fault.id))
     elif outcome == _OK:
         raise NotAllowed(f"R2 accepted the odd sequence {current:#x} of VMA {fault.id}: a writer is active")
-    elif verdict == _OK and state.policy != POLICIES[1]:
+    elif verdict == _OK and state.policy != "vma-lock":
         raise NotAllowed(f"R2 false abort: sequence {current:#x} of VMA {fault.id} is even")
     else:
         fault.holds_vma = False

@@ -1,22 +1,12 @@
-"""What software does to the checker's world itself: memory, the free ring, the roots of spaces, and the reach of an invalidation."""
+"""What software does to the checker's world itself: memory, the free ring and the roots of spaces."""
 
-from ..layout import EVERY_SPACE, is_leaf
-from ..protocol.world import NotAllowed, Phase
+from ..layout import is_leaf
+from ..protocol.world import NotAllowed
 from .history import features_key, table_key, vmas_key
 from .lookups import covering_record
 from .state import State
 
-__all__ = ["invalidate", "software_frames", "software_write", "space_table", "space_vmas"]
-
-_WALKED = frozenset(Phase(number) for number in range(Phase.R7, Phase.R18 + 1))
-
-
-def invalidate(state: State, space: int, first: int, pages: int) -> None:
-    """IOTINVAL.VMA (K2 "flush", F3): no walk that began before may be trusted by a fault of these pages (C2)."""
-    state.invalidated = state.now
-    for fault in state.faults:
-        if fault.phase in _WALKED and space in (EVERY_SPACE, fault.space) and (pages == 0 or first <= fault.vpn < first + pages):
-            fault.invalidated = True
+__all__ = ["software_frames", "software_write", "space_table", "space_vmas"]
 
 
 def space_table(state: State, space: int, satp: int, features: int) -> None:

@@ -58,7 +58,7 @@ _HANDLERS: dict[int, Callable[[State, Event], None]] = {
     Step.PTE_UNLOCK: lambda s, e: steps.pte_unlock(s, e[8], COMMAND_UNIT),
     Step.PTE_CLEAR: _clear,
     Step.PTE_PROTECT: lambda s, e: steps.pte_protect(s, _leaf(s, e, "PTE_PROTECT"), e[9], COMMAND_UNIT),
-    Step.INVALIDATE: lambda s, e: software.invalidate(s, e[4], e[5], e[9]),
+    Step.INVALIDATE: lambda s, e: s.invalidate(e[4], e[5], e[9]),
     Step.FENCE: _fence,
     Step.SPACE_TABLE: lambda s, e: software.space_table(s, e[4], e[9], e[6]),
     Step.SPACE_VMAS: lambda s, e: software.space_vmas(s, e[4], e[9]),

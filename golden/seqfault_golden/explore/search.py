@@ -5,7 +5,7 @@ that differ only in the numbers of equal faults count once.
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import process_time
 
 from ..protocol.world import NotAllowed, NotYet, Safeguard
@@ -46,8 +46,8 @@ class _Search:
     def transitions(self) -> int:
         return len(self._children)
 
-    def run(self) -> tuple[int, Violation | None, tuple[int, int] | None]:
-        """(state, what is wrong there, and the step (agent, choice) that breaks the rule, if it is a step); (-1, None, None): all is well."""
+    def run(self) -> tuple[int, Violation | None, bool]:
+        """(state, what is wrong there, and whether a step from there breaks the rule); (-1, None, False): all is well."""
         world, agents, canonical = self.world, self.agents, self.canonical
         number = {}
         first = canonical(self.start)
@@ -74,9 +74,9 @@ class _Search:
                         except NotYet:
                             continue
                         except Violation as violation:
-                            return index, violation, (agent.number, choice)
+                            return index, violation, True
                         except NotAllowed as refusal:
-                            return index, Violation("protocol", str(refusal)), (agent.number, choice)
+                            return index, Violation("protocol", str(refusal)), True
                         moved = True
                         key = canonical(cells)
                         code = hash(key)
@@ -89,14 +89,14 @@ class _Search:
                         self._children.append(child)
                 self._final.append(not alive)
                 if not moved and (wrong := self._at_rest(parent, alive)) is not None:
-                    return index, wrong, None
+                    return index, wrong, False
                 index += 1
             frontier = found
         self._first_child.append(len(self._children))
         stuck = self._never_ends()
         if stuck is not None:
-            return stuck, Violation("every fault ends", "from here on no way leads to the end"), None
-        return -1, None, None
+            return stuck, Violation("every fault ends", "from here on no way leads to the end"), False
+        return -1, None, False
 
     def _report(self, states: int, frontier: int) -> None:
         if self._progress is not None:
@@ -129,7 +129,7 @@ class _Search:
 
     # --- the way there ----------------------------------------------------------------------------------------------
 
-    def trace(self, index: int, last: tuple[int, int] | None, wrong: Violation) -> tuple[TraceStep, ...]:
+    def trace(self, index: int, wrong: Violation, *, by_step: bool) -> tuple[TraceStep, ...]:
         """The shortest way to a state, and a last step from it that breaks a rule."""
         path = []
         while index:
@@ -138,11 +138,12 @@ class _Search:
         self.world.cells = array("H", self.start)
         self.explanation = str(wrong)
         steps = [self._step_to(key) for key in reversed(path)]
-        if last is not None:
+        if by_step:
             steps.append(self._breaking_step(wrong))
         return tuple(steps)
 
-    def _step_to(self, key: int) -> TraceStep:
+    def _steps_from_here(self) -> Iterator[tuple[Agent, str, str, NotAllowed | Violation | None]]:
+        """Every step that may be taken: who, its name and sentence, and what it breaks. Meanwhile the world is as after the step."""
         before = self.world.cells
         for agent in self.agents:
             self.world.cells = before
@@ -150,30 +151,28 @@ class _Search:
                 self.world.cells = before
                 name, sentence = agent.next_step(choice)
                 self.world.cells = before[:]
-                try:
-                    agent.take(choice)
-                except (NotAllowed, Violation):
-                    continue
-                if hash(self.canonical(self.world.cells)) == key:
-                    return self._told(agent, name, sentence + agent.outcome(), before)
-        raise AssertionError("a state is not reached from its own parent")
-
-    def _breaking_step(self, wrong: Violation) -> TraceStep:
-        before = self.world.cells
-        for agent in self.agents:
-            self.world.cells = before
-            for choice in range(agent.choices()):
-                self.world.cells = before
-                name, sentence = agent.next_step(choice)
-                self.world.cells = before[:]
+                broken = None
                 try:
                     agent.take(choice)
                 except NotYet:
                     continue
-                except (NotAllowed, Violation) as broken:
-                    if str(broken) == str(wrong) or (isinstance(broken, Violation) and broken.invariant == wrong.invariant):
-                        self.explanation = str(broken)
-                        return self._told(agent, name, sentence, before)
+                except (NotAllowed, Violation) as breach:
+                    broken = breach
+                yield agent, name, sentence, broken
+
+    def _step_to(self, key: int) -> TraceStep:
+        before = self.world.cells
+        for agent, name, sentence, broken in self._steps_from_here():
+            if broken is None and hash(self.canonical(self.world.cells)) == key:
+                return self._told(agent, name, sentence + agent.outcome(), before)
+        raise AssertionError("a state is not reached from its own parent")
+
+    def _breaking_step(self, wrong: Violation) -> TraceStep:
+        before = self.world.cells
+        for agent, name, sentence, broken in self._steps_from_here():
+            if str(broken) == str(wrong) or (isinstance(broken, Violation) and broken.invariant == wrong.invariant):
+                self.explanation = str(broken)
+                return self._told(agent, name, sentence, before)
         raise AssertionError("the step that breaks the rule is not found again")
 
     def _told(self, agent: Agent, name: str, text: str, before: "array[int]") -> TraceStep:
@@ -189,9 +188,9 @@ def explore_scenario(
     """
     began = process_time()
     search = _Search(scenario.build(removed), progress, limit)
-    index, wrong, last = search.run()
-    trace = () if wrong is None else search.trace(index, last, wrong)
-    verdict = "ok" if wrong is None else "deadlock" if wrong.invariant == "I6" and last is None else "violation"
+    index, wrong, by_step = search.run()
+    trace = () if wrong is None else search.trace(index, wrong, by_step=by_step)
+    verdict = "ok" if wrong is None else "deadlock" if wrong.invariant == "I6" and not by_step else "violation"
     return Exploration(
         scenario=scenario.name, mutation="+".join(sorted(removed)) or None, verdict=verdict, expected=expected,
         invariant=None if wrong is None else wrong.invariant, explanation=search.explanation, states=len(search.keys),

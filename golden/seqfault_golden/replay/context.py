@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..layout import PAGE_BITS, VPN_MASK, Outcome
+from ..layout import PAGE_BITS, VPN_MASK
+from ..protocol.plain_world import PlainFault
 from ..protocol.world import Phase
 
 __all__ = ["Context", "Request"]
@@ -26,48 +27,27 @@ class Request(NamedTuple):
 
 
 @dataclass(slots=True)
-class Context:
+class Context(PlainFault):
     """[Fault]; the rest is the context's own.
 
     Attributes
     ----------
     request : what it serves; None: the context is free.
-    level : of the entry where R7 ended. invalidated : an INVALIDATE hit the page since the walk began.
+    level : of the entry where R7 ended.
     rounds : times that this attempt has parked. parked : the leaf table whose unlock it waits for; 0: none.
     waits_since : turn in which it began to wait for the mm lock; None: it does not wait.
     """
 
-    agent: int
     request: Request | None = None
-    phase: int = Phase.IDLE
-    access: int = 0
-    flags: int = 0
-    attempt: int = 0
-    classic: bool = False
-    holds_read_lock: bool = False
-    holds_vma: bool = False
-    pinned: bool = False
-    record: int = 0
-    id: int = 0
-    seq: int = 0
-    vma_flags: int = 0
-    page_prot: int = 0
-    entry_address: int = 0
-    entry: int = 0
-    frame: int = 0
-    owned: bool = False
-    locked: int = 0
-    pte: int = 0
-    reason: int = Outcome.OK
     level: int = 0
-    invalidated: bool = False
     rounds: int = 0
     parked: int = 0
     waits_since: int | None = None
 
     def serve(self, request: Request) -> None:
         """Begin with a request; the context is free."""
-        self.request, self.access, self.flags, self.id = request, request.access, request.flags, 0
+        self.request, self.id = request, 0
+        self.space, self.vpn, self.access, self.flags = request.space, request.vpn, request.access, request.flags
 
     @property
     def doing(self) -> str:
