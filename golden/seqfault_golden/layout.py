@@ -9,6 +9,7 @@ from typing import NamedTuple
 __all__ = [
     "COMMAND_UNIT",
     "EVERY_SPACE",
+    "FRAME_FROM_POOL",
     "LEVELS",
     "NODE_ENTRIES",
     "PAGE_BITS",
@@ -96,6 +97,10 @@ class How(IntEnum):
     """An answer's `how`. [contract, Requests and answers]"""
 
     TRANSLATED, SPECULATIVE, RETRIED, CLASSIC, SOFTWARE = range(5)
+
+
+FRAME_FROM_POOL = 1 << 63
+"""Event data of R9 and UNDO: the frame came from the pool."""
 
 
 class StepEvent(NamedTuple):

@@ -7,6 +7,7 @@ that is what a TLB may hold. Ended translations are kept until an INVALIDATE tha
 from collections import deque
 
 from ..layout import EVERY_SPACE, LEVELS, PAGE_BITS, PTE_D, VPN_MASK, Access, How, Outcome, Status, is_leaf, leaf_pa, permits, satp_levels
+from ..protocol.exit_steps import how_ended
 from ..protocol.world import NotAllowed
 from .history import ADUE, features_key, table_key
 from .lookups import walk
@@ -113,18 +114,10 @@ class Answers:
 
     def fault_concluded(self, fault: Fault, status: int, reason: int, named: bool) -> None:
         """The fault's last word: R18 or ANSWER."""
-        if status == Status.RETRY:
-            how = How.SOFTWARE
-        elif status == Status.FAULT:
-            how = How.TRANSLATED
-        elif fault.classic:
-            how = How.CLASSIC
-        else:
-            how = How.RETRIED if fault.attempt else How.SPECULATIVE
         if not named:  # refused the mm lock before R0: no event says which request it was
             self._nameless.append(fault.space)
             return
-        conclusion = (status, how, reason)
+        conclusion = (status, how_ended(fault, status), reason)
         own = self._pending.get((fault.port, fault.tag))
         for pending in self._pages.get((fault.space, fault.vpn), ()):
             if pending is own:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ..layout import Outcome, RequestFlag, Status, Step
+from ..layout import FRAME_FROM_POOL, Outcome, RequestFlag, Status, Step
 from ..protocol.commit_steps import installed_pte, needs_frame, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18
 from ..protocol.exit_steps import answer, handover, mm_read_lock, mm_read_unlock, mm_refused, undo
 from ..protocol.world import NotAllowed, Phase, fail
@@ -11,7 +11,6 @@ from .lookups import table_of, walk
 from .state import Fault, State, bus_error
 
 __all__ = [
-    "FRAME_FROM_POOL",
     "allocate",
     "answered",
     "check",
@@ -28,8 +27,6 @@ __all__ = [
 
 Event = Sequence[int]
 """first last agent outcome space vpn id seq addr data"""
-FRAME_FROM_POOL = 1 << 63
-"""Event data of R9 and UNDO: the frame came from the pool."""
 _OK = Outcome.OK
 
 

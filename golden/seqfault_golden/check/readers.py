@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from ..layout import Outcome, Step
 from ..protocol.world import NotAllowed, Phase, expect_phase
 from .commit_events import (
-    FRAME_FROM_POOL,
     allocate,
     answered,
     check,
@@ -22,7 +21,7 @@ from .commit_events import (
 from .find_events import begin, fields, find, walked
 from .state import Fault, State
 
-__all__ = ["FRAME_FROM_POOL", "SHAPES", "reader_event"]
+__all__ = ["SHAPES", "reader_event"]
 
 _OK = Outcome.OK
 _OUTCOMES = tuple(Outcome)

@@ -3,10 +3,10 @@
 The functions follow the rules of `find_steps`: the step's change, or `NotAllowed`.
 """
 
-from ..layout import Outcome, Status
+from ..layout import How, Outcome, Status
 from .world import Fault, NotAllowed, NotYet, Phase, Safeguard, World, classic_from, expect_phase, is_final, keeps, may_be_handed_over
 
-__all__ = ["answer", "handover", "mm_read_lock", "mm_read_unlock", "mm_refused", "releases_first", "undo"]
+__all__ = ["answer", "handover", "how_ended", "mm_read_lock", "mm_read_unlock", "mm_refused", "releases_first", "undo"]
 
 
 def undo(world: World, fault: Fault) -> None:
@@ -98,3 +98,14 @@ def answer(world: World, fault: Fault) -> Status:
         raise NotAllowed("ANSWER under the mm lock")
     fault.phase = Phase.IDLE
     return status
+
+
+def how_ended(fault: Fault, status: int) -> How:
+    """An answer's `how`: by the attempt that ended the fault. [contract, Requests and answers]"""
+    if status == Status.RETRY:
+        return How.SOFTWARE
+    if status == Status.FAULT:
+        return How.TRANSLATED
+    if fault.classic:
+        return How.CLASSIC
+    return How.RETRIED if fault.attempt else How.SPECULATIVE

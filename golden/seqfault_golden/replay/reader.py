@@ -6,7 +6,7 @@ The steps are those of `protocol`; here is only what they are given, and the eve
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..layout import How, Outcome, RequestBits, RequestFlag, Status, Step, StepEvent, leaf_pa
+from ..layout import FRAME_FROM_POOL, Outcome, RequestBits, RequestFlag, Status, Step, StepEvent, leaf_pa
 from ..lookups import NO_TABLE_LEVEL, find_vma, read_record, walk
 from ..protocol import exit_steps
 from ..protocol.commit_steps import needs_frame, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18
@@ -17,10 +17,8 @@ from .context import Context, Request
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ["FRAME_FROM_POOL", "take_step"]
+__all__ = ["take_step"]
 
-FRAME_FROM_POOL = 1 << 63
-"""Event data of R9 and UNDO: the frame came from the pool."""
 _OK = Outcome.OK
 
 
@@ -218,16 +216,8 @@ def _answer(engine: "Engine", c: Context, request: Request) -> None:
 
 def _conclude(engine: "Engine", c: Context, request: Request, status: Status) -> None:
     """The fault is done. `how`: by the attempt that ended it."""
-    if status == Status.RETRY:
-        how = How.SOFTWARE
-    elif status == Status.FAULT:
-        how = How.TRANSLATED
-    elif c.classic:
-        how = How.CLASSIC
-    else:
-        how = How.RETRIED if c.attempt else How.SPECULATIVE
     pa = leaf_pa(c.entry, c.level, request.va) if status == Status.OK else 0
-    engine.outside.ended(c, status, how, c.reason, pa)
+    engine.outside.ended(c, status, exit_steps.how_ended(c, status), c.reason, pa)
     engine.free(c)
 
 
