@@ -74,9 +74,9 @@ class Step(IntEnum):
     """Event fields `first` and `last`. [contract, Steps and outcomes]"""
 
     R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15, R16, R17, R18 = range(19)
-    UNDO, HANDOVER, ANSWER, MM_READ_LOCK, MM_READ_UNLOCK = range(19, 24)
+    UNDO, HANDOVER, ANSWER, MM_READ_LOCK, MM_READ_UNLOCK, PAGE, FILL, CLEAR, FLUSH, AROUND, TABLE = range(19, 30)
     MM_LOCK, MM_UNLOCK, SEQ_BEGIN, SEQ_END, PTE_LOCK, PTE_CLEAR, PTE_PROTECT, PTE_UNLOCK, INVALIDATE, FENCE = range(32, 42)
-    SPACE_TABLE, SPACE_VMAS, ILLEGAL, AD_UPDATE, AD_LOCK = range(42, 47)
+    SPACE_TABLE, SPACE_VMAS, ILLEGAL, AD_UPDATE, AD_LOCK, SRCU_CALL, PAGE_RESPONSE = range(42, 49)
 
 
 class Outcome(IntEnum):
@@ -84,7 +84,7 @@ class Outcome(IntEnum):
 
     OK, NO_VMA, ODD, CHANGED, CHANGED_C1, WALK_C2, PTL_BUSY, CHANGED_C3, RACED, BOUNDS, ACCESS, UNSUPPORTED = range(12)
     NO_TABLE, HUGE, PRESENT, POOL_EMPTY, BUS_ERROR, PTL_WAIT, QUEUE_FULL, MM_BUSY, ILLEGAL, BAD_TABLE, BAD_TREE, MAPPED = range(12, 24)
-    NOT_VALID, AD_CLEAR = range(24, 26)
+    NOT_VALID, AD_CLEAR, NOT_CACHED, PAGE_BUSY, NOT_WRITABLE, USERFAULT, RELEASED_FULL = range(24, 31)
 
 
 class Status(IntEnum):
@@ -224,7 +224,7 @@ _ADDRESS_MASK = (1 << 56) - (1 << 6)
 class VmaFlag(IntEnum):
     """Record word 2."""
 
-    READ, WRITE, EXEC, SHARED, ANON, GROWSDOWN, UFFD, LOCKED, HUGE = (1 << bit for bit in range(9))
+    READ, WRITE, EXEC, SHARED, ANON, GROWSDOWN, UFFD, LOCKED, HUGE, UFFD_WP, UFFD_MINOR = (1 << bit for bit in range(11))
 
 
 class Record(NamedTuple):

@@ -24,6 +24,12 @@ class Step(enum.Enum, shape=6):
     ANSWER = 21
     MM_READ_LOCK = 22
     MM_READ_UNLOCK = 23
+    PAGE = 24
+    FILL = 25
+    CLEAR = 26
+    FLUSH = 27
+    AROUND = 28
+    TABLE = 29
     MM_LOCK = 32
     MM_UNLOCK = 33
     SEQ_BEGIN = 34
@@ -39,6 +45,8 @@ class Step(enum.Enum, shape=6):
     ILLEGAL = 44
     AD_UPDATE = 45
     AD_LOCK = 46
+    SRCU_CALL = 47
+    PAGE_RESPONSE = 48
 
 
 class Outcome(enum.Enum, shape=5):
@@ -70,6 +78,11 @@ class Outcome(enum.Enum, shape=5):
     MAPPED = 23
     NOT_VALID = 24
     AD_CLEAR = 25
+    NOT_CACHED = 26
+    PAGE_BUSY = 27
+    NOT_WRITABLE = 28
+    USERFAULT = 29
+    RELEASED_FULL = 30
 
 
 class FaultFlags(data.Struct):

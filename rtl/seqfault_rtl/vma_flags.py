@@ -18,7 +18,9 @@ class VmaFlags(data.Struct):
     uffd: 1
     locked: 1
     huge: 1
-    reserved: 7
+    uffd_wp: 1
+    uffd_minor: 1
+    reserved: 5
 
     def is_served(self) -> Value:
         """The engine resolves first touches of this kind of VMA. [protocol.md 1.8, A4 A6 A7]"""

@@ -73,6 +73,8 @@ class VmaFlag(IntFlag):
     UFFD = 64
     LOCKED = 128
     HUGE = 256
+    UFFD_WP = 512
+    UFFD_MINOR = 1024
 
 
 class Reason(IntEnum):
@@ -102,6 +104,11 @@ class Reason(IntEnum):
     BAD_TABLE = 21
     BAD_TREE = 22
     MAPPED = 23
+    NOT_CACHED = 26
+    PAGE_BUSY = 27
+    NOT_WRITABLE = 28
+    USERFAULT = 29
+    RELEASED_FULL = 30
 
 
 class Register(IntEnum):
