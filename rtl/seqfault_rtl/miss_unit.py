@@ -241,14 +241,17 @@ class MissUnit(wiring.Component):
             m.d.comb += [remembered.eq(1), self.fill.eq(1), self.fill_port.eq(update.fill_port), self.fill_record.eq(update.fill_record)]
 
     def _queue_faults(self, m: Module, source: wiring.PureInterface) -> None:
-        """Room for every fault that can be outstanding; buffered, so that a deep one becomes block RAM."""
-        fault = self.faults.payload.as_value()
+        """Room for every fault that can be outstanding; buffered, so that a deep one becomes block RAM. An empty one is passed by, if the
+        fault unit is ready (which it says early)."""
+        fault, item, passing = self.faults.payload.as_value(), source.payload.item.as_value(), Signal()
         m.submodules.queue = queue = SyncFIFOBuffered(width=len(fault), depth=self._config.ports * self._config.port_misses + 1)
+        empty = queue.level == 0
         m.d.comb += [
-            queue.w_en.eq(source.valid),
-            queue.w_data.eq(source.payload.item),
+            passing.eq(empty & self.faults.ready),
+            queue.w_en.eq(source.valid & ~passing),
+            queue.w_data.eq(item),
             source.ready.eq(queue.w_rdy),
-            self.faults.valid.eq(queue.r_rdy),
-            fault.eq(queue.r_data),
+            self.faults.valid.eq(queue.r_rdy | (passing & source.valid)),
+            fault.eq(Mux(passing, item, queue.r_data)),
             queue.r_en.eq(self.faults.ready),
         ]
