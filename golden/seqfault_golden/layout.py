@@ -16,12 +16,14 @@ __all__ = [
     "PTE_A",
     "PTE_BRANCH_MASK",
     "PTE_D",
+    "PTE_EXCLUSIVE",
     "PTE_N",
     "PTE_PBMT",
     "PTE_R",
     "PTE_RESERVED",
     "PTE_RIGHTS",
     "PTE_U",
+    "PTE_UFFD_WP",
     "PTE_V",
     "PTE_W",
     "PTE_X",
@@ -132,10 +134,15 @@ _PPN_MASK = (1 << 44) - 1
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << bit for bit in range(8))
 PTE_RIGHTS = PTE_R | PTE_W | PTE_X
+PTE_EXCLUSIVE, PTE_UFFD_WP = 1 << 8, 1 << 9
+"""RSW of a leaf: no other entry maps the frame; a store is a userfault. [contract, Frames]"""
 PTE_RESERVED, PTE_PBMT, PTE_N = 0x7F << 54, 3 << 61, 1 << 63
 """Reserved [60:54]; PBMT [62:61] of Svpbmt and N [63] of Svnapot, reserved where those are not in use."""
 PTE_BRANCH_MASK = PTE_V | PTE_RIGHTS | PTE_U | PTE_A | PTE_D | PTE_RESERVED | PTE_PBMT | PTE_N
 """Of these bits a pointer to the next table has V alone."""
+_PBMTE, _NAPOT = 2, 4
+"""Bits of a space's features."""
+_NAPOT_64K = 8
 LEVELS = {1: 2, 8: 3, 9: 4, 10: 5}
 """MODE to page-table levels: Sv32 (1 in SPACE.TABLE as in the satp of RV32), Sv39, Sv48, Sv57."""
 
@@ -187,20 +194,21 @@ def leaf_pa(pte: int, level: int, va: int) -> int:
     return pte_ppn(pte) << PAGE_BITS & ~offset | va & offset
 
 
-def walk_outcome(pte: int, level: int, access: int) -> Outcome:
-    """What R7 makes of the entry at which its walk ended. [contract, R7; protocol.md 0.2 "none/bad/huge at any level aborts"]
+def walk_outcome(pte: int, level: int, access: int, features: int = 0) -> Outcome:
+    """What R7 makes of the entry at which its walk ended: OK when a fault may change it. [contract, R7]
 
-    An entry with V=0 and content is software's (protocol.md I5: never silently overwritten): PRESENT.
+    An entry with V=0 and content is software's (protocol.md I5: never silently overwritten): PRESENT. `features`: of `SPACE.TABLE`, as in its event.
     """
     if not pte & PTE_V:
-        if level > 0:
-            return Outcome.NO_TABLE
         return Outcome.PRESENT if pte else Outcome.OK
-    if is_malformed(pte) or not is_leaf(pte) or is_misaligned(pte, level):
+    plain = pte & ~PTE_PBMT if features & _PBMTE and pte & PTE_PBMT != PTE_PBMT else pte
+    napot = bool(features & _NAPOT and level == 0 and pte & PTE_N and pte_ppn(pte) & 15 == _NAPOT_64K)
+    plain = plain & ~PTE_N if napot else plain
+    if is_malformed(plain) or not is_leaf(plain) or is_misaligned(plain, level):
         return Outcome.BAD_TABLE
-    if permits(pte, access):
+    if permits(plain, access):
         return Outcome.MAPPED
-    return Outcome.HUGE if level > 0 else Outcome.PRESENT
+    return Outcome.HUGE if level > 0 or napot else Outcome.OK
 
 
 def satp_levels(satp: int) -> int:
@@ -228,13 +236,15 @@ class VmaFlag(IntEnum):
 
 
 class Record(NamedTuple):
-    """Words 0 to 3 of a VMA record: pages `start` to `end` (exclusive), `flags` and the PTE template `page_prot`."""
+    """Words 0 to 5 of a VMA record: pages `start` to `end` (exclusive), `flags`, the PTE template `page_prot`, and what file it shows from where."""
 
     start: int
     end: int
     id: int
     flags: int
     page_prot: int
+    pgoff: int = 0
+    backing: int = 0
 
 
 def pointer_kind(word: int) -> int:
@@ -252,9 +262,9 @@ def node_entry(word0: int) -> tuple[int, int]:
     return word0 & VPN_MASK, word0 >> 48
 
 
-def record_words(word0: int, word1: int, word2: int, word3: int) -> Record:
-    """Decode the four words that a lookup reads."""
-    return Record(word0 & VPN_MASK, word1 & VPN_MASK, word0 >> 48, word2, word3)
+def record_words(word0: int, word1: int, word2: int, word3: int, word4: int = 0, word5: int = 0) -> Record:
+    """Decode the words that a lookup reads."""
+    return Record(word0 & VPN_MASK, word1 & VPN_MASK, word0 >> 48, word2, word3, word4 & (1 << 52) - 1, word5)
 
 
 class RequestBits(NamedTuple):

@@ -71,5 +71,5 @@ def find_vma(read: Read, root: int, vpn: int) -> tuple[Outcome, int, int]:
 
 
 def read_record(read: Read, address: int) -> Record:
-    """The four words that a lookup reads."""
-    return record_words(*(read(address + 8 * i) for i in range(4)))
+    """The words that a lookup reads."""
+    return record_words(*(read(address + 8 * i) for i in range(6)))

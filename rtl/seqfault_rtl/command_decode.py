@@ -1,6 +1,6 @@
 """What a command means, and whether it is well formed. [docs/software-contract.md, Command queue]"""
 
-from amaranth import Module, Signal, Value
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,8 @@ from .commands import (
     InvalidateAddress,
     InvalidateWord,
     Opcode,
+    PageResponseWord0,
+    PageResponseWord1,
     Rights,
     SatpWord,
     SequenceWord,
@@ -32,7 +34,7 @@ class CommandDecode(wiring.Component):
 
     Parameters
     ----------
-    config : `spaces`.
+    config : `spaces`, `ports`.
 
     Members
     -------
@@ -58,6 +60,8 @@ class CommandDecode(wiring.Component):
                 m.d.comb += self.kind.eq(kind)
         with m.If(header.opcode == Opcode.IOTINVAL.value):
             m.d.comb += self.space.eq(InvalidateWord(self.command.word0).pscid)
+        with m.Elif(header.opcode == Opcode.ATS.value):
+            m.d.comb += self.space.eq(PageResponseWord0(self.command.word0).pid)
         with m.Elif(header.opcode != Opcode.IOFENCE.value):
             m.d.comb += self.space.eq(CustomWord(self.command.word0).space)
         return m
@@ -69,14 +73,14 @@ class CommandDecode(wiring.Component):
         options, rights = custom.options, Rights(custom.options)
         named, plain, unused, moded = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            named.eq((custom.space < self._spaces) & ~custom.reserved_10.any() & ~custom.reserved_31),
-            plain.eq(named & ~custom.count.any() & ~options.any()),
+            named.eq((custom.space < self._spaces) & ~custom.reserved_10.any()),
+            plain.eq(named & ~custom.count.any() & ~options.any() & ~custom.share),
             unused.eq(~word1.any()),
         ]
         for mode in ("BARE", *self._config.modes):
             with m.If(satp.mode == PagingMode[mode].value):
                 m.d.comb += moded.eq(~satp.reserved.any())
-        featured = named & ~custom.count.any() & (~SpaceFeatures(options).adue | self._config.svadu)
+        featured = named & ~custom.count.any() & ~custom.share & (~SpaceFeatures(options).adue | self._config.svadu)
         held = self.mm_held
         sweep = SweepWord(word1)
         swept = named & held & ~sweep.reserved.any() & self._is_canonical(m, sweep.vpn)
@@ -86,14 +90,16 @@ class CommandDecode(wiring.Component):
         return [
             (Opcode.IOTINVAL, first, CommandKind.INVALIDATE, self._invalidate_legal()),
             (Opcode.IOFENCE, first, CommandKind.FENCE, self._fence_legal()),
+            (Opcode.ATS, second, CommandKind.PAGE_RESPONSE, self._response_legal()),
             (Opcode.SEQUENCE, first, CommandKind.SEQ_BEGIN, bracket),
             (Opcode.SEQUENCE, second, CommandKind.SEQ_END, bracket),
-            (Opcode.SWEEP, first, CommandKind.ZAP, swept & ~options.any()),
+            (Opcode.SWEEP, first, CommandKind.ZAP, swept & ~options.any() & ~custom.share),
             (Opcode.SWEEP, second, CommandKind.PROTECT, swept & useful),
             (Opcode.MM, first, CommandKind.MM_LOCK, plain & unused & ~held),
             (Opcode.MM, second, CommandKind.MM_UNLOCK, plain & unused & held),
             (Opcode.SPACE, first, CommandKind.SPACE_TABLE, featured & moded),
             (Opcode.SPACE, second, CommandKind.SPACE_VMAS, plain),
+            (Opcode.SRCU, first, CommandKind.SRCU_CALL, plain),
         ]
 
     def _is_canonical(self, m: Module, vpn: Value) -> Signal:
@@ -112,3 +118,9 @@ class CommandDecode(wiring.Component):
     def _fence_legal(self) -> Value:
         word, address = FenceWord(self.command.word0), FenceAddress(self.command.word1)
         return ~word.reserved_14.any() & (~word.av | ~(address.half | address.reserved.any()))
+
+    def _response_legal(self) -> Value:
+        """The requester is a port that is built. Its response code is for it to understand."""
+        word, response = PageResponseWord0(self.command.word0), PageResponseWord1(self.command.word1)
+        reserved = (word.reserved_10, word.reserved_33, word.reserved_56, response.reserved_0, response.reserved_41, response.reserved_48)
+        return word.pv & (word.pid < self._spaces) & (word.rid < self._config.ports) & ~Cat(*reserved).any()

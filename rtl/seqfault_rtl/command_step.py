@@ -1,7 +1,7 @@
-"""Commands that are one step: sequence brackets, mm lock, space table, invalidation, and the refusal of a command."""
+"""Commands that are one step: sequence brackets, mm lock, spaces, invalidation, SRCU calls, page responses, and the refusal of a command."""
 
-from amaranth import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth import Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .commands import (
@@ -13,15 +13,23 @@ from .commands import (
     CustomWord,
     InvalidateAddress,
     InvalidateWord,
+    PageResponseWord0,
+    PageResponseWord1,
     SequenceWord,
 )
-from .messages import InvalidateRecord, Outcome, Step, StepPort
+from .config import EngineConfig
+from .messages import InvalidateRecord, Outcome, PageResponse, Step, StepPort
+from .srcu_call import SrcuCall
 
 __all__ = ["CommandStep"]
 
 
 class CommandStep(wiring.Component):
     """Executes one step for as long as `run` is high; all strobes are in the cycle in which the slot is granted.
+
+    Parameters
+    ----------
+    config : `ports`.
 
     Members
     -------
@@ -30,29 +38,37 @@ class CommandStep(wiring.Component):
     slot : step port. All others: as in `CommandUnit`.
     """
 
-    run: In(1)
-    kind: In(CommandKind)
-    command: In(Command)
-    space: In(16)
-    done: Out(1)
-    result: Out(CommandResult)
-    slot: Out(StepPort())
-    space_write_table: Out(1)
-    space_write_vmas: Out(1)
-    sequence_id: Out(16)
-    sequence_claim: Out(1)
-    sequence_begin: Out(1)
-    sequence_end: Out(1)
-    sequence_next: In(32)
-    sequence_idle: In(1)
-    sequence_unread: In(1)
-    mm_claim: Out(1)
-    mm_acquire: Out(1)
-    mm_release: Out(1)
-    mm_free: In(1)
-    invalidating: In(1)
-    invalidate: Out(1)
-    record: Out(InvalidateRecord)
+    def __init__(self, config: EngineConfig) -> None:
+        super().__init__(
+            {
+                "run": In(1),
+                "kind": In(CommandKind),
+                "command": In(Command),
+                "space": In(16),
+                "done": Out(1),
+                "result": Out(CommandResult),
+                "slot": Out(StepPort()),
+                "space_write_table": Out(1),
+                "space_write_vmas": Out(1),
+                "sequence_id": Out(16),
+                "sequence_claim": Out(1),
+                "sequence_begin": Out(1),
+                "sequence_end": Out(1),
+                "sequence_next": In(32),
+                "sequence_idle": In(1),
+                "sequence_unread": In(1),
+                "mm_claim": Out(1),
+                "mm_acquire": Out(1),
+                "mm_release": Out(1),
+                "mm_free": In(1),
+                "invalidating": In(1),
+                "invalidate": Out(1),
+                "record": Out(InvalidateRecord),
+                "srcu_call": Out(stream.Signature(SrcuCall)),
+                "srcu_refused": In(1),
+                "responses": Out(PageResponse).array(config.ports),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -94,6 +110,10 @@ class CommandStep(wiring.Component):
             with m.Case(CommandKind.INVALIDATE):
                 m.d.comb += [ready.eq(~self.invalidating), self.invalidate.eq(go)]
                 self._invalidate(m)
+            with m.Case(CommandKind.SRCU_CALL):
+                self._srcu_call(m, go)
+            with m.Case(CommandKind.PAGE_RESPONSE):
+                self._respond(m, go)
             with m.Default():
                 self._refuse(m)
         return m
@@ -115,6 +135,25 @@ class CommandStep(wiring.Component):
             event.data.eq(self.command.word0),
             self.result.eq(CommandResult.ILLEGAL),
         ]
+
+    def _srcu_call(self, m: Module, go: Value) -> None:
+        """The call is always taken or refused; a refused one is a command that is done all the same. [protocol.md 3]"""
+        self._event(m, Step.SRCU_CALL)
+        m.d.comb += [
+            self.srcu_call.valid.eq(go),
+            self.srcu_call.payload.space.eq(self.space),
+            self.srcu_call.payload.cookie.eq(self.command.word1),
+            self.slot.event.data.eq(self.command.word1),
+        ]
+        with m.If(self.srcu_refused):
+            m.d.comb += self.slot.event.outcome.eq(Outcome.QUEUE_FULL)
+
+    def _respond(self, m: Module, go: Value) -> None:
+        word, response, event = PageResponseWord0(self.command.word0), PageResponseWord1(self.command.word1), self.slot.event
+        self._event(m, Step.PAGE_RESPONSE)
+        m.d.comb += [event.id.eq(word.rid), event.vpn.eq(response.prgi), event.data.eq(response.code)]
+        for port, told in enumerate(self.responses):
+            m.d.comb += [told.valid.eq(go & (word.rid == port)), told.tag.eq(response.prgi), told.code.eq(response.code)]
 
     def _invalidate(self, m: Module) -> None:
         """The range of an IOTINVAL.VMA; with S the lowest 0 bit of the address ends it. [IOMMU 4.1.1]"""

@@ -1,6 +1,6 @@
 """The writers' side of the protocol: executes the command queue, one command at a time, each step in the step slot. [protocol.md 0.3]
 
-    queue --> CommandFetch --> CommandDecode --+--> CommandStep   (one step: brackets, locks, spaces, invalidation, refusal)
+    queue --> CommandFetch --> CommandDecode --+--> CommandStep   (one step: brackets, locks, spaces, invalidation, calls, responses, refusal)
                                                +--> CommandFence  (IOFENCE.C)
                                                +--> EntrySweep    (ZAP, PROTECT)
 
@@ -22,6 +22,7 @@ from .messages import (
     InvalidateRecord,
     MemoryReadSignature,
     MemoryWriteSignature,
+    PageResponse,
     QueueSettings,
     ReleasedRecord,
     StepPort,
@@ -30,6 +31,7 @@ from .messages import (
 )
 from .paging import PPN_BITS, VPN_BITS, PagingMode
 from .space_table import SpaceFeatures
+from .srcu_call import SrcuCall
 
 __all__ = ["CommandUnit"]
 
@@ -38,7 +40,7 @@ _STEP_STROBES = (
     "space_write_table", "space_write_vmas", "sequence_claim", "sequence_begin", "sequence_end", "mm_claim", "mm_acquire", "mm_release",
     "invalidate",
 )  # fmt: skip
-_STEP_CONDITIONS = ("sequence_idle", "sequence_unread", "mm_free", "invalidating")
+_STEP_CONDITIONS = ("sequence_idle", "sequence_unread", "mm_free", "invalidating", "srcu_refused")
 
 
 class CommandUnit(wiring.Component):
@@ -46,7 +48,7 @@ class CommandUnit(wiring.Component):
 
     Parameters
     ----------
-    config : `spaces`, `contexts`, `walk_slots`, `zap_chunk`.
+    config : `spaces`, `contexts`, `walk_slots`, `zap_chunk`, `ports`.
 
     Members
     -------
@@ -64,6 +66,8 @@ class CommandUnit(wiring.Component):
     invalidate, record : what IOTINVAL.VMA invalidates; not while `invalidating`, the last one's sweep of the L2 TLB.
     pinned, walking, released_idle : what IOFENCE.C waits for.
     released : entries that ZAP removed.
+    srcu_call : SRCU.CALL: valid for one cycle, and never waits; `srcu_refused` says in that cycle that it was not taken.
+    responses : to the requester ports, what software has done about their page requests (ATS.PRGR).
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -78,7 +82,8 @@ class CommandUnit(wiring.Component):
                 "space_features": Out(SpaceFeatures), "sequence_id": Out(16),
                 "sequence_next": In(32), "lock_table": Out(PPN_BITS), "lock_busy": In(1), "mm_space": Out(16), "mm_held": In(1),
                 "changed_space": Out(16), "changed_vpn": Out(VPN_BITS), "record": Out(InvalidateRecord), "pinned": In(config.contexts),
-                "walking": In(config.walk_slots + 1), "released_idle": In(1), "released": Out(stream.Signature(ReleasedRecord)), **flags,
+                "walking": In(config.walk_slots + 1), "released_idle": In(1), "released": Out(stream.Signature(ReleasedRecord)),
+                "srcu_call": Out(stream.Signature(SrcuCall)), "responses": Out(PageResponse).array(config.ports), **flags,
             }
         )  # fmt: skip
 
@@ -86,7 +91,7 @@ class CommandUnit(wiring.Component):
         m = Module()
         m.submodules.fetch = self._fetch = CommandFetch()
         m.submodules.decode = self._decode = decode = CommandDecode(self._config)
-        m.submodules.step = self._step = CommandStep()
+        m.submodules.step = self._step = CommandStep(self._config)
         m.submodules.fence = self._fence = CommandFence(self._config)
         m.submodules.sweep = self._sweep = EntrySweep(self._config)
         command, refused = self._fetch.command, Signal()  # refused: a sweep met what it cannot change, the ILLEGAL step comes next
@@ -181,6 +186,8 @@ class CommandUnit(wiring.Component):
             self.space_features.eq(CustomWord(self._fetch.command.payload.word0).options),
             self.sequence_id.eq(step.sequence_id),
             self.record.eq(step.record),
+            self.srcu_call.valid.eq(step.srcu_call.valid),
+            self.srcu_call.payload.eq(step.srcu_call.payload),
             fence.pinned.eq(self.pinned),
             fence.walking.eq(self.walking),
             fence.released_idle.eq(self.released_idle),
@@ -189,6 +196,7 @@ class CommandUnit(wiring.Component):
             self.changed_space.eq(self._decode.space),
             self.changed_vpn.eq(sweep.changed_vpn),
         ]
+        m.d.comb += [own.eq(told) for own, told in zip(self.responses, step.responses, strict=True)]
 
     def _connect_sweep(self, m: Module) -> None:
         """The sweep's task. The mode of each space is remembered here from SPACE.TABLE."""
@@ -204,6 +212,7 @@ class CommandUnit(wiring.Component):
             self._decode.mode.eq(known.data),
             sweep.task.mode.eq(known.data),
             sweep.task.protect.eq(self._decode.kind == CommandKind.PROTECT),
+            sweep.task.share.eq(custom.share),
             sweep.task.space.eq(self._decode.space),
             sweep.task.rights.eq(custom.options),
             sweep.task.vpn.eq(SweepWord(command.word1).vpn),

@@ -20,6 +20,8 @@ __all__ = [
     "InvalidateAddress",
     "InvalidateWord",
     "Opcode",
+    "PageResponseWord0",
+    "PageResponseWord1",
     "Rights",
     "SatpWord",
     "SequenceWord",
@@ -36,18 +38,20 @@ ADDRESS_PAGE_BITS = 52
 
 
 class Opcode(enum.Enum, shape=7):
-    """IOTINVAL and IOFENCE of the RISC-V IOMMU; 64 and up are custom."""
+    """IOTINVAL, IOFENCE and ATS of the RISC-V IOMMU; 64 and up are custom."""
 
     IOTINVAL = 1
     IOFENCE = 2
+    ATS = 4
     SEQUENCE = 64
     SWEEP = 65
     MM = 66
     SPACE = 67
+    SRCU = 68
 
 
 class Function(enum.Enum, shape=3):
-    """func3: the first (VMA, C, BEGIN, ZAP, LOCK, TABLE) and the second command (END, PROTECT, UNLOCK, VMAS) of an opcode."""
+    """func3: the first (VMA, C, BEGIN, ZAP, LOCK, TABLE, CALL) and the second command (PRGR, END, PROTECT, UNLOCK, VMAS) of an opcode."""
 
     FIRST = 0
     SECOND = 1
@@ -67,6 +71,8 @@ class CommandKind(enum.Enum, shape=4):
     MM_UNLOCK = 8
     SPACE_TABLE = 9
     SPACE_VMAS = 10
+    SRCU_CALL = 11
+    PAGE_RESPONSE = 12
 
 
 class CommandResult(enum.Enum, shape=2):
@@ -134,6 +140,29 @@ class FenceAddress(data.Struct):
     reserved: 64 - PADDR_BITS + 2
 
 
+class PageResponseWord0(data.Struct):
+    """Word 0 of ATS.PRGR; `rid` is the requester port. The fields of PCIe segments (DSV, DSEG) are not built: reserved. [IOMMU 4.1.4]"""
+
+    opcode: 7
+    func3: 3
+    reserved_10: 2
+    pid: 20
+    pv: 1
+    reserved_33: 7
+    rid: 16
+    reserved_56: 8
+
+
+class PageResponseWord1(data.Struct):
+    """Word 1 of ATS.PRGR: which page request is answered, and how."""
+
+    reserved_0: 32
+    prgi: 9
+    reserved_41: 3
+    code: 4
+    reserved_48: 16
+
+
 class Rights(data.Struct):
     """Options of PROTECT."""
 
@@ -143,14 +172,17 @@ class Rights(data.Struct):
 
 
 class CustomWord(data.Struct):
-    """Word 0 of the custom commands; `options`: R W X of PROTECT, ADUE PBMTE NAPOT of SPACE.TABLE; they and `count` (pages) are 0 elsewhere."""
+    """Word 0 of the custom commands; `options`: R W X of PROTECT, ADUE PBMTE NAPOT of SPACE.TABLE.
+
+    They, `share` (PROTECT) and `count` (pages; PROTECT, ZAP) are 0 elsewhere.
+    """
 
     opcode: 7
     func3: 3
     reserved_10: 2
     space: 16
     options: 3
-    reserved_31: 1
+    share: 1
     count: 32
 
 
@@ -177,9 +209,10 @@ class SatpWord(data.Struct):
 
 
 class SweepTask(data.Struct):
-    """What ZAP or PROTECT is to do: `count` pages of `space` from page `vpn` on; `mode` is the space's."""
+    """What ZAP or PROTECT is to do: `count` pages of `space` from page `vpn` on; `mode` is the space's. `share`: PROTECT clears EXCLUSIVE."""
 
     protect: 1
+    share: 1
     mode: PagingMode
     space: 16
     rights: Rights

@@ -4,6 +4,7 @@ from amaranth import Array, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from .context_schedule import MAX_AGENTS
 from .messages import How, Outcome
 from .queue_port import CounterStrobes
 from .register_map import COUNTER_BITS
@@ -16,21 +17,27 @@ class Counters(wiring.Component):
 
     Members
     -------
-    strobes : answers by path and attempts by outcome; up to one of each kind a cycle.
-    dropped, waiting, fault_dropped : a page request was dropped; a released entry waits in this cycle; a fault record was dropped.
-    cycles, page_requests_dropped, released_wait, fault_records_dropped : their counts and the cycles since reset.
-    answers_index, answers : count of the answers by path How(index).
-    outcomes_index, outcomes : count of the attempts that ended by Outcome(index).
+    strobes : how faults began and ended, and aborted attempts, from the step slot: so at most one of each in a cycle.
+    dropped, waiting, fault_dropped, refused : a page request was dropped; a released entry waits in this cycle; a fault record was dropped; an
+        SRCU call was refused.
+    cycles, page_requests_dropped, released_wait, fault_records_dropped, srcu_refused : their counts and the cycles since reset.
+    faults, fault_cycles : faults that have ended; of all faults, the cycles from the first step to the last.
+    answers_index, answers : count of the faults that ended by path How(index).
+    outcomes_index, outcomes : count of the attempts that were aborted for Outcome(index).
     """
 
     strobes: In(CounterStrobes())
     dropped: In(1)
     waiting: In(1)
     fault_dropped: In(1)
+    refused: In(1)
     cycles: Out(COUNTER_BITS)
     page_requests_dropped: Out(COUNTER_BITS)
     released_wait: Out(COUNTER_BITS)
     fault_records_dropped: Out(COUNTER_BITS)
+    srcu_refused: Out(COUNTER_BITS)
+    faults: Out(COUNTER_BITS)
+    fault_cycles: Out(COUNTER_BITS)
     answers_index: In(range(len(How)))
     answers: Out(COUNTER_BITS)
     outcomes_index: In(Outcome.as_shape().width)
@@ -38,11 +45,16 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform) -> Module:  # type: ignore[no-untyped-def]
         m = Module()
+        running = Signal(range(MAX_AGENTS + 1))
         m.d.sync += [
             self.cycles.eq(self.cycles + 1),
             self.page_requests_dropped.eq(self.page_requests_dropped + self.dropped),
             self.released_wait.eq(self.released_wait + self.waiting),
             self.fault_records_dropped.eq(self.fault_records_dropped + self.fault_dropped),
+            self.srcu_refused.eq(self.srcu_refused + self.refused),
+            running.eq(running + self.strobes.began - self.strobes.ended),
+            self.faults.eq(self.faults + self.strobes.ended),
+            self.fault_cycles.eq(self.fault_cycles + running),
         ]
         answers = Array(Signal(COUNTER_BITS, name=f"answers_{how.name.lower()}") for how in How)
         for how in How:

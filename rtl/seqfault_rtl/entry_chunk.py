@@ -13,7 +13,7 @@ from amaranth.utils import exact_log2
 from .commands import SweepTask
 from .config import EngineConfig
 from .messages import MemoryReadSignature, MemoryWriteSignature, ReleasedRecord, Step, StepPort
-from .paging import LEVEL_BITS, PPN_BITS, VPN_BITS, Pte
+from .paging import EXCLUSIVE, LEVEL_BITS, PPN_BITS, VPN_BITS, Pte
 
 __all__ = ["EntryChunk"]
 
@@ -36,7 +36,8 @@ class EntryChunk(wiring.Component):
     run, task, table, vpn, more : what to do; stable until `done`. `task.vpn` and `task.count` are not looked at.
     done, failed : strobe: the lock is dropped; `failed`: the bus answered with an error.
     slot, lock_acquire, lock_release, lock_busy : step port and PTE lock of `table`.
-    read, write, released : entries, and the removed ones.
+    read, write, released : entries, and the removed ones. An entry is given away when its write has been answered; not after a bus error, as it
+        may map the frame still. The tag of a write is the entry's place.
     changed, changed_vpn : strobe for a line of entries, when all its writes are visible and the lock is still held.
     """
 
@@ -69,6 +70,7 @@ class EntryChunk(wiring.Component):
         self._page = Signal(VPN_BITS)
         self._failure, self._waiting = Signal(), Signal(self._chunk_bits + 2)  # writes not yet answered
         self._writes = Signal()  # this cycle's step writes an entry
+        self._removed = Signal(1 << self._chunk_bits)  # entries that are 0 in memory now, and were not given away yet
         self._lines = Signal(1 << self._chunk_bits - LINE_ENTRIES_LOG2)  # lines of the chunk in which something changed
         go, response = self.slot.want & self.slot.grant, self.read.response
         m.submodules.entries = entries = memory.Memory(shape=64, depth=1 << self._chunk_bits, init=[])
@@ -85,6 +87,7 @@ class EntryChunk(wiring.Component):
             self.slot.event_valid.eq(go),
         ]
         self._count_writes(m)
+        self._release(m, entries.read_port(domain="comb"))
         with m.FSM():
             with m.State("LOCK"):
                 m.d.sync += [place.eq(0), self._failure.eq(0), self._lines.eq(0)]
@@ -108,7 +111,7 @@ class EntryChunk(wiring.Component):
                     with m.If(place == self.more):
                         m.d.sync += place.eq(0)
                         m.next = "DRAIN"
-            with m.State("DRAIN"), m.If(~self._waiting.any() & ~self.released.valid):
+            with m.State("DRAIN"), m.If(~self._waiting.any() & ~self._removed.any() & ~self.released.valid):
                 m.next = "TELL"
             with m.State("TELL"):
                 self._tell(m, place)
@@ -129,16 +132,30 @@ class EntryChunk(wiring.Component):
         m.d.comb += [event.first.eq(step), event.last.eq(step), event.addr.eq(self.table << PAGE_BITS)]
 
     def _count_writes(self, m: Module) -> None:
-        """Both output registers are emptied, and what the memory has not answered is counted, whatever the state."""
+        """The output register is emptied, and what the memory has not answered is counted, whatever the state."""
         with m.If(self.write.request.ready):
             m.d.sync += self.write.request.valid.eq(0)
-        with m.If(self.released.ready):
-            m.d.sync += self.released.valid.eq(0)
         answer, started = self.write.response, Signal()
         m.d.comb += [answer.ready.eq(1), started.eq(self.slot.event_valid & self._writes)]
         m.d.sync += self._waiting.eq(self._waiting + started - answer.valid)
         with m.If(answer.valid & answer.payload.error):
             m.d.sync += self._failure.eq(1)
+
+    def _release(self, m: Module, kept: memory.ReadPort) -> None:
+        """Give away the entries whose writes have been answered, the lowest first."""
+        answer, record, place = self.write.response, self.released, Signal(self._chunk_bits)
+        for index in reversed(range(1 << self._chunk_bits)):
+            with m.If(self._removed[index]):
+                m.d.comb += place.eq(index)
+        m.d.comb += kept.addr.eq(place)
+        with m.If(self.released.ready):
+            m.d.sync += record.valid.eq(0)
+        with m.If(answer.valid & ~answer.payload.error & ~self.task.protect):
+            m.d.sync += self._removed.bit_select(answer.payload.tag[: self._chunk_bits], 1).eq(1)
+        with m.If(self._removed.any() & (~record.valid | record.ready)):
+            m.d.sync += [record.valid.eq(1), record.payload.pte.eq(kept.data)]
+            m.d.sync += [record.payload.vpn.eq(self.vpn + place), record.payload.space.eq(self.task.space)]
+            m.d.sync += self._removed.bit_select(place, 1).eq(0)
 
     def _change(self, m: Module, old: data.View, place: Signal) -> Value:
         """PTE_CLEAR or PTE_PROTECT of one entry, if it is a valid leaf. True: on to the next."""
@@ -146,7 +163,7 @@ class EntryChunk(wiring.Component):
         skip, room = Signal(), Signal()
         m.d.comb += [
             skip.eq(self._failure | ~(old.v & old.is_leaf())),
-            room.eq(~self.write.request.valid & ~self.released.valid),
+            room.eq(~self.write.request.valid),
             self.slot.want.eq(~skip & room),
             self._writes.eq(1),
             event.space.eq(self.task.space),
@@ -155,15 +172,15 @@ class EntryChunk(wiring.Component):
         ]
         with m.If(self.task.protect):
             m.d.comb += [new.eq(old), new.r.eq(rights.r), new.w.eq(rights.w), new.x.eq(rights.x)]
+            m.d.comb += new.rsw[EXCLUSIVE].eq(old.rsw[EXCLUSIVE] & ~self.task.share)
             m.d.comb += [event.first.eq(Step.PTE_PROTECT), event.last.eq(Step.PTE_PROTECT), event.data.eq(new)]
         with m.Else():
             m.d.comb += [event.first.eq(Step.PTE_CLEAR), event.last.eq(Step.PTE_CLEAR), event.data.eq(old)]
         go = self.slot.want & self.slot.grant
         with m.If(go):
-            request, record = self.write.request, self.released
+            request = self.write.request
             m.d.sync += [request.valid.eq(1), request.payload.addr.eq(self._address(self._page)), request.payload.data.eq(new)]
-            m.d.sync += [record.valid.eq(~self.task.protect), record.payload.pte.eq(old)]
-            m.d.sync += [record.payload.vpn.eq(self._page), record.payload.space.eq(self.task.space)]
+            m.d.sync += request.payload.tag.eq(place)
             m.d.sync += self._lines.bit_select(self._line(self._page), 1).eq(1)
         return skip | go
 

@@ -9,7 +9,7 @@ from .paging import PPN_BITS
 __all__ = ["AfterStep", "Context", "ContextState", "Policy"]
 
 
-class ContextState(enum.Enum, shape=4):
+class ContextState(enum.Enum, shape=5):
     """The step that a context executes next."""
 
     BEGIN = 0
@@ -25,6 +25,13 @@ class ContextState(enum.Enum, shape=4):
     MM_UNLOCK = 10
     HANDOVER = 11
     ANSWER = 12
+    PAGE = 13
+    ALLOCATE = 14
+    FILL = 15
+    FLUSH = 16
+    SET = 17
+    AROUND = 18
+    TABLE = 19
 
 
 class AfterStep(enum.Enum, shape=3):
@@ -40,6 +47,8 @@ class AfterStep(enum.Enum, shape=3):
     """any mm lock to be released, or patience to end"""
     FREE = 4
     """nothing more: the fault is answered"""
+    PARK_FLUSH = 5
+    """the TLBs to be done with an invalidation"""
 
 
 class Context(data.Struct):
@@ -47,8 +56,9 @@ class Context(data.Struct):
 
     `known`: R7 takes what the miss's walk has found; `attempt` counts from 0; `classic`: under the mm lock as a reader; `holds_vma`: policy
     vma-lock; `locked`: it holds the lock of the entry's table; `rounds`: times parked on a PTE lock; `outcome`: why the attempt ended;
-    `id`, `seq`, `page_prot`: the VMA as snapshot; `pte_addr`: where the leaf entry is, in bytes; `frame`: PPN to map, `owned` if it came
-    from the pool.
+    `id`, `seq`, `page_prot`: the VMA as snapshot; `pte_addr`: where the entry is, in bytes; `table`: it is an upper entry, that gets a table;
+    `mapped`: it is a leaf that maps a frame already; `keeps`: it goes on to map that frame, and gets more rights; `around`: the pages around
+    are mapped too; `frame`: PPN to map, `owned` if it came from the pool; `reading`: the fault is an SRCU reader, of bank `bank`.
     """
 
     state: ContextState
@@ -63,8 +73,14 @@ class Context(data.Struct):
     seq: 32
     page_prot: 10
     pte_addr: PADDR_BITS
+    table: 1
+    mapped: 1
+    keeps: 1
+    around: 1
     frame: PPN_BITS
     owned: 1
+    reading: 1
+    bank: 1
 
 
 class Policy(enum.Enum, shape=2):

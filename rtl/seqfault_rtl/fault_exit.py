@@ -28,7 +28,8 @@ def undo(m: Module, s: "FaultSteps") -> None:
         s.event.outcome.eq(c.outcome),
         s.release_lock.eq(c.locked),
         s.next.locked.eq(0),
-        s.give_frame.eq(c.owned),
+        s.give_frame.eq(c.owned & ~s.copies()),
+        s.give_used.eq(c.owned & s.copies()),
         s.next.owned.eq(0),
         s.drop_vma.eq(c.holds_vma),
         s.next.holds_vma.eq(0),
@@ -48,7 +49,7 @@ def mm_unlock(m: Module, s: "FaultSteps") -> None:
     s.emit(m, Step.MM_READ_UNLOCK)
     m.d.comb += [s.release_mm.eq(1), s.next.classic.eq(0)]
     with m.If(c.outcome == Outcome.OK):
-        s.go(m, ContextState.BEGIN, AfterStep.FREE)
+        s.end(m)
     with m.Elif(c.outcome == Outcome.MAPPED):
         s.go(m, ContextState.ANSWER)
     with m.Else():
@@ -89,4 +90,4 @@ def answer(m: Module, s: "FaultSteps") -> None:
     c = s.context
     s.emit(m, Step.ANSWER)
     m.d.comb += [s.event.outcome.eq(c.outcome), s.event.data.eq(s.answer_record.answer.status), s.answer.eq(1)]
-    s.go(m, ContextState.BEGIN, AfterStep.FREE)
+    s.end(m)

@@ -1,20 +1,17 @@
-"""Steps R0 to R9: find the VMA, take the snapshot, walk, allocate. Nothing here is visible to others. [protocol.md 0.2]"""
+"""Steps R0 to R7: find the VMA, take the snapshot, walk. Nothing here is visible to others. [protocol.md 0.2]"""
 
 from typing import TYPE_CHECKING
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Value
 
 from .fault_context import AfterStep, ContextState, Policy
 from .fault_exit import give_up
+from .fault_pages import take_frame
 from .messages import Outcome, Step, WalkOutcome
-from .paging import PPN_BITS, Access
-from .vma_flags import VmaFlags
+from .paging import EXCLUSIVE, UFFD_WP, Access
 
 if TYPE_CHECKING:
     from .fault_steps import FaultSteps
-
-FRAME_TAKEN_BIT = 63
-"""Bit of R9's event data that says that the frame came from the pool."""
 
 
 def begin(m: Module, s: "FaultSteps") -> None:
@@ -52,6 +49,8 @@ def start_attempt(m: Module, s: "FaultSteps") -> None:
         s.pin.eq(1),
         s.find.eq(1),
     ]
+    with m.If(~c.reading):
+        m.d.comb += [s.enter.eq(1), s.next.reading.eq(1), s.next.bank.eq(s.enter_bank)]
     s.go(m, ContextState.FIND, AfterStep.WAIT)
 
 
@@ -84,17 +83,12 @@ def find(m: Module, s: "FaultSteps") -> None:
 
 def _fields(m: Module, s: "FaultSteps") -> None:
     """R3 to R6 on the record as it was read."""
-    fields, r = s.found.fields, s.request
-    flags = Signal(VmaFlags)
-    m.d.comb += [
-        flags.eq(fields.flags),
-        s.event.data.eq(Cat(fields.flags, fields.page_prot)),
-        s.next.page_prot.eq(fields.page_prot),
-    ]
+    fields, flags, r = s.found.fields, s.flags, s.request
+    m.d.comb += [s.event.data.eq(Cat(fields.flags, fields.page_prot)), s.next.page_prot.eq(fields.page_prot)]
     readable = flags.read | flags.write | flags.exec
     allowed = Mux(s.is_store, flags.write, Mux(r.access == Access.FETCH, flags.exec, readable))
-    with m.If(~flags.is_served()):
-        s.abort(m, Step.R3, Outcome.UNSUPPORTED)
+    with m.If(flags.huge | flags.growsdown):
+        s.abort(m, Step.R3, Mux(flags.huge, Outcome.HUGE, Outcome.UNSUPPORTED))
     with m.Elif((r.vpn < fields.start) | (r.vpn >= fields.end)):
         s.abort(m, Step.R5, Outcome.BOUNDS)
     with m.Elif(~allowed):
@@ -109,11 +103,12 @@ def _fields(m: Module, s: "FaultSteps") -> None:
 
 
 def walk(m: Module, s: "FaultSteps") -> None:
-    """R7 to R9: only an empty leaf entry goes on; a sufficient one is the answer."""
-    s.emit(m, Step.R7, Step.R9)
+    """R7: what the walk ended at decides what the fault does; a sufficient entry is the answer. [docs/software-contract.md, Frames]"""
+    s.emit(m, Step.R7)
+    m.d.comb += [field.eq(0) for field in (s.next.table, s.next.mapped, s.next.keeps, s.next.around)]
     with m.If(s.context.known):
         m.d.comb += [s.event.addr.eq(s.request.pte_addr), s.next.pte_addr.eq(s.request.pte_addr)]
-        _allocate(m, s)
+        _empty(m, s)
     with m.Else():
         m.d.comb += [s.event.addr.eq(s.walked.pte_addr), s.next.pte_addr.eq(s.walked.pte_addr)]
         _walked(m, s)
@@ -127,27 +122,59 @@ def _walked(m: Module, s: "FaultSteps") -> None:
         with m.Case(WalkOutcome.LEAF):
             with m.If(pte.permits(s.request.access)):
                 _already_mapped(m, s)
-            with m.Elif(walked.level != 0):
+            with m.Elif((walked.level != 0) | pte.n):
                 s.abort(m, Step.R7, Outcome.HUGE)
             with m.Else():
-                s.abort(m, Step.R7, Outcome.PRESENT)
+                _mapped(m, s)
         with m.Case(WalkOutcome.NONE):
-            with m.If(walked.level != 0):
-                s.abort(m, Step.R7, Outcome.NO_TABLE)
-            with m.Elif(Value.cast(pte).any()):  # V=0 with content (a swap entry, say) belongs to software
+            with m.If(Value.cast(pte).any()):  # V=0 with content (a swap entry, say) belongs to software
                 s.abort(m, Step.R7, Outcome.PRESENT)
+            with m.Elif(walked.level == 0):
+                _empty(m, s)
+            with m.Elif(s.is_atomic):
+                s.abort(m, Step.R7, Outcome.NO_TABLE)
             with m.Else():
-                _allocate(m, s)
+                m.d.comb += s.next.table.eq(1)
+                s.go(m, ContextState.ALLOCATE)
         with m.Case(WalkOutcome.BUS_ERROR):
             s.abort(m, Step.R7, Outcome.BUS_ERROR)
+        with m.Case(WalkOutcome.NO_SPACE):
+            s.abort(m, Step.R7, Outcome.NO_TABLE)
         with m.Default():
             s.abort(m, Step.R7, Outcome.BAD_TABLE)
+
+
+def _empty(m: Module, s: "FaultSteps") -> None:
+    """Anonymous memory is allocated in the same step; a page of a file is looked up first."""
+    with m.If(~s.flags.is_anonymous()):
+        m.d.comb += s.look.eq(1)
+        s.go(m, ContextState.PAGE, AfterStep.WAIT)
+    with m.Elif(s.flags.uffd):
+        s.abort(m, Step.R7, Outcome.USERFAULT)
+    with m.Else():
+        s.emit(m, Step.R7, Step.R9)
+        take_frame(m, s, pooled=s.is_store, copied=Const(0), other=s.zero_frame)
+
+
+def _mapped(m: Module, s: "FaultSteps") -> None:
+    """A right is missing, or A or D: the entry's frame stays if nobody else maps it, or all who map it share it."""
+    pte, flags = s.walked.pte, s.flags
+    keeps = ~s.is_store | pte.w | pte.rsw[EXCLUSIVE] | flags.shared
+    m.d.comb += [s.next.mapped.eq(1), s.next.keeps.eq(keeps)]
+    with m.If(s.is_store & pte.rsw[UFFD_WP] & flags.uffd_wp):
+        s.abort(m, Step.R7, Outcome.USERFAULT)
+    with m.Elif(~keeps & s.is_atomic & (pte.ppn != s.zero_frame)):
+        s.abort(m, Step.R7, Outcome.PRESENT)
+    with m.Elif(s.is_store & ~pte.w & ~pte.rsw[EXCLUSIVE] & flags.shared):
+        m.d.comb += s.look.eq(1)
+        s.go(m, ContextState.PAGE, AfterStep.WAIT)
+    with m.Else():
+        s.go(m, ContextState.ALLOCATE)
 
 
 def _already_mapped(m: Module, s: "FaultSteps") -> None:
     """Somebody else resolved it: answer from the entry that was read, without a fill (it is not checked under the lock)."""
     m.d.comb += [
-        s.event.last.eq(Step.R7),
         s.event.outcome.eq(Outcome.MAPPED),
         s.next.outcome.eq(Outcome.MAPPED),
         s.unpin.eq(1),
@@ -158,20 +185,3 @@ def _already_mapped(m: Module, s: "FaultSteps") -> None:
         s.go(m, ContextState.MM_UNLOCK)
     with m.Else():
         s.go(m, ContextState.ANSWER)
-
-
-def _allocate(m: Module, s: "FaultSteps") -> None:
-    """R8, R9: a store takes a frame from the pool, a read maps the shared zero frame."""
-    m.d.comb += s.event.data.eq(0)
-    s.go(m, ContextState.CHECK)
-    with m.If(s.expect_unchanged(m, Step.R8, Outcome.CHANGED)):
-        with m.If(s.is_store & ~s.frame_available):
-            s.abort(m, Step.R9, Outcome.POOL_EMPTY)
-        with m.Else():
-            frame = Mux(s.is_store, s.frame, s.zero_frame)
-            m.d.comb += [
-                s.take_frame.eq(s.is_store),
-                s.next.owned.eq(s.is_store),
-                s.next.frame.eq(frame),
-                s.event.data.eq(Cat(frame, Const(0, FRAME_TAKEN_BIT - PPN_BITS), s.is_store)),
-            ]

@@ -6,15 +6,16 @@ takes records. What was reported before the first record that is dropped is in m
 the sticky bit.
 """
 
-from amaranth import Array, Module, Signal, Value
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import memory, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import exact_log2
 
 from .config import EngineConfig
 from .fault_records import RECORD_WORDS, FaultReport, record_words
 from .messages import MemoryWriteSignature
 from .queue_port import INDEX_BITS, QueueProducerPort, entry_address, next_index
+from .record_writer import RecordWriter
 
 __all__ = ["FaultQueue"]
 
@@ -53,20 +54,25 @@ class FaultQueue(wiring.Component):
         m = Module()
         queue, settings = self.queue, self.queue.settings
         tail = Signal(INDEX_BITS)
-        leave, dropped, failed = Signal(), Signal(), Signal()  # strobes: the oldest report is done with, it is dropped; a write of it failed
+        leave, dropped = Signal(), Signal()  # strobes: the oldest report is done with, it is dropped
         losing, was_enabled = Signal(), Signal()
         starting = settings.enable & ~was_enabled
         refused = ~settings.enable | queue.stop
         following = next_index(settings, tail)
         held, report, lost = self._buffer(m, leave, closed=losing | ~settings.enable)
-        words = record_words(m, report)
+        m.submodules.writer = writer = RecordWriter(RECORD_WORDS)
+        failed = writer.failed
+        connect(m, writer.write, flipped(self.write))
         m.d.sync += was_enabled.eq(settings.enable)
-        m.d.comb += queue.tail.eq(tail)
+        m.d.comb += [
+            queue.tail.eq(tail),
+            writer.address.eq(entry_address(settings, tail, RECORD_BYTES)),
+            writer.words.eq(Cat(record_words(m, report))),
+        ]
         with m.If(lost):
             m.d.sync += losing.eq(1)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += failed.eq(0)
                 m.d.comb += queue.busy.eq(held & ~settings.enable)
                 with m.If(losing & ~held):
                     m.d.comb += queue.overflow.eq(~refused)
@@ -77,8 +83,8 @@ class FaultQueue(wiring.Component):
                     with m.Else():
                         m.next = "WRITE"
             with m.State("WRITE"):
-                m.d.comb += queue.busy.eq(1)
-                with m.If(self._write_record(m, words, tail, failed)):
+                m.d.comb += [queue.busy.eq(1), writer.run.eq(1)]
+                with m.If(writer.done):
                     m.next = "MOVE"
             with m.State("MOVE"):
                 m.d.comb += [queue.busy.eq(1), leave.eq(1), queue.memory_fault.eq(failed), dropped.eq(failed), queue.written.eq(~failed)]
@@ -117,23 +123,3 @@ class FaultQueue(wiring.Component):
         uncounted = Signal(range(BUFFER_REPORTS + 3))
         m.d.comb += self.queue.dropped.eq(uncounted.any())
         m.d.sync += uncounted.eq(uncounted + lost + dropped - self.queue.dropped)
-
-    def _write_record(self, m: Module, words: list[Value], index: Signal, failed: Signal) -> Value:
-        """Drive the write port in this state; the result is 1 in the cycle after the last answer, `failed` is then valid."""
-        sent, answered = Signal(range(RECORD_WORDS + 1)), Signal(range(RECORD_WORDS + 1))
-        word = sent[: exact_log2(RECORD_WORDS)]
-        payload = self.write.request.payload
-        m.d.comb += [
-            self.write.request.valid.eq(sent != RECORD_WORDS),
-            payload.addr.eq(entry_address(self.queue.settings, index, RECORD_BYTES) + word * WORD_BYTES),
-            payload.data.eq(Array(words)[word]),
-            payload.tag.eq(word),
-            self.write.response.ready.eq(1),
-        ]
-        with m.If(self.write.request.valid & self.write.request.ready):
-            m.d.sync += sent.eq(sent + 1)
-        with m.If(self.write.response.valid):
-            m.d.sync += [answered.eq(answered + 1), failed.eq(failed | self.write.response.payload.error)]
-        with m.If(answered == RECORD_WORDS):
-            m.d.sync += [sent.eq(0), answered.eq(0)]
-        return answered == RECORD_WORDS

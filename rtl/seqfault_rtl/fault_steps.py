@@ -11,12 +11,14 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from . import fault_commit, fault_exit, fault_lookup
+from . import fault_commit, fault_exit, fault_lookup, fault_pages
 from .config import EngineConfig
 from .fault_context import AfterStep, Context, ContextState, Policy
 from .messages import AnswerStatus, ChangeCount, Event, FaultAnswer, FaultRequest, FindResponse, How, Outcome, Step, WalkResponse
 from .miss_records import exception_of
-from .paging import PPN_BITS, Access, Pte
+from .page_messages import FaultAroundAnswer, PageLookupResponse, Slot
+from .paging import EXCLUSIVE, PPN_BITS, Access, Pte
+from .vma_flags import VmaFlags
 
 __all__ = ["FaultSteps"]
 
@@ -27,15 +29,21 @@ class FaultSteps(wiring.Component):
     Members
     -------
     agent, request, context : the context to step: number, the fault, its state.
-    found, walked, handed, write_error : what the finder, the walker, the page-request queue and memory answered last.
+    found, walked, looked, handed, write_error, move_error, surrounded : what the finder, the walker, the page lookup, the page-request queue,
+        memory, the mover and the fault-around answered last.
     sequence_id, sequence : combinational query: the sequence of that VMA id now. vma_free : no writer claims the VMA (policy vma-lock).
-    stale : an invalidation touched the page since the walk began. raced : the page's leaf entry may have changed since then.
+    stale : an invalidation touched the page since the walk began. raced : the page's leaf entry may have changed since then. table_raced : a
+        table may have been made in the space since then.
     changes : combinational query: the count of changes for the fault's page now (`page_changes.py`).
     lock_busy : the leaf table's lock is held. may_read : the mm lock can be taken by a reader. patience_over : it was waited for too long.
-    frame_available, frame, zero_frame, policy : the pool's next frame (PPN) and the settings.
+    frame_available, frame, zero_frame, policy, unzeroed : the pool's next frame (PPN) and the settings (`unzeroed`: frames of the pool are).
+    used_available, used_frame : a frame (PPN) that came back after a copy into it; taken before one of the pool, but only to be copied into.
+    released_ready : the released ring takes a record. flushing : the TLBs are not done with the last invalidation.
+    enter_bank : the bank that an SRCU reader enters now.
     next, after : what to store, and what the context waits for.
     event, event_valid : the step (none when the context parks for the mm lock).
-    entry : the leaf entry that this fault installs, made from the snapshot.
+    entry : the entry that this fault installs, made from the snapshot. flags, slot, source : the VMA's flags, the slot of the page, and the
+        frame (PPN) that is copied.
     The other outputs are strobes, to be gated by the slot's grant.
     """
 
@@ -53,6 +61,13 @@ class FaultSteps(wiring.Component):
         ContextState.MM_UNLOCK: fault_exit.mm_unlock,
         ContextState.HANDOVER: fault_exit.handover,
         ContextState.ANSWER: fault_exit.answer,
+        ContextState.PAGE: fault_pages.page,
+        ContextState.ALLOCATE: fault_pages.allocate,
+        ContextState.FILL: fault_pages.fill,
+        ContextState.FLUSH: fault_commit.flush,
+        ContextState.SET: fault_commit.set_entry,
+        ContextState.AROUND: fault_commit.around,
+        ContextState.TABLE: fault_commit.table,
     }
 
     agent: In(6)
@@ -60,32 +75,53 @@ class FaultSteps(wiring.Component):
     context: In(Context)
     found: In(FindResponse)
     walked: In(WalkResponse)
+    looked: In(PageLookupResponse)
     handed: In(Outcome)
     write_error: In(1)
+    move_error: In(1)
+    surrounded: In(FaultAroundAnswer)
     sequence_id: Out(16)
     sequence: In(32)
     vma_free: In(1)
     stale: In(1)
     raced: In(1)
+    table_raced: In(1)
     changes: In(ChangeCount)
     lock_busy: In(1)
     may_read: In(1)
     patience_over: In(1)
     frame_available: In(1)
     frame: In(PPN_BITS)
+    used_available: In(1)
+    used_frame: In(PPN_BITS)
     zero_frame: In(PPN_BITS)
     policy: In(Policy)
+    unzeroed: In(1)
+    released_ready: In(1)
+    flushing: In(1)
+    enter_bank: In(1)
 
     next: Out(Context)
     after: Out(AfterStep)
     event: Out(Event)
     event_valid: Out(1)
     entry: Out(Pte)
+    flags: Out(VmaFlags)
+    slot: Out(Slot)
+    source: Out(PPN_BITS)
     find: Out(1)
     walk: Out(1)
+    look: Out(1)
+    move: Out(1)
+    move_copies: Out(1)
+    look_around: Out(1)
     watch: Out(1)
+    enter: Out(1)
+    leave: Out(1)
     take_frame: Out(1)
+    take_used: Out(1)
     give_frame: Out(1)
+    give_used: Out(1)
     hold_vma: Out(1)
     drop_vma: Out(1)
     acquire_lock: Out(1)
@@ -95,8 +131,13 @@ class FaultSteps(wiring.Component):
     pin: Out(1)
     unpin: Out(1)
     write: Out(1)
+    write_zero: Out(1)
+    release: Out(1)
+    flush: Out(1)
     hand_over: Out(1)
     changed: Out(1)
+    changed_around: Out(1)
+    changed_table: Out(1)
     fill: Out(1)
     answer: Out(1)
     answer_record: Out(FaultAnswer)
@@ -107,21 +148,18 @@ class FaultSteps(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        template = Signal(Pte)
         m.d.comb += [
+            self.flags.eq(self.found.fields.flags),
+            self.slot.eq(self.looked.word),
+            self.source.eq(Mux(self.context.mapped, self.walked.pte.ppn, self.slot.ppn)),
             self.sequence_id.eq(self.context.id),
             self.next.eq(self.context),
             self.event.agent.eq(self.agent),
             self.event.space.eq(self.request.space),
             self.event.vpn.eq(self.request.vpn),
             self.event.id.eq(self.context.id),
-            template.eq(self.page_prot()),
-            self.entry.eq(template),
-            self.entry.a.eq(1),
-            self.entry.d.eq(self.is_store),
-            self.entry.w.eq(template.w & self.is_store),
-            self.entry.ppn.eq(self.context.frame),
         ]
+        self._compose_entry(m)
         self._compose_answer(m)
         with m.Switch(self.context.state):
             for state, step in self.STEPS.items():
@@ -129,12 +167,38 @@ class FaultSteps(wiring.Component):
                     step(m, self)
         return m
 
+    def _compose_entry(self, m: Module) -> None:
+        """A pointer to a new table; or a leaf with the rights of the snapshot, W for a store only, that keeps what the entry has if it stays."""
+        c, old, template = self.context, self.walked.pte, Signal(Pte)
+        stays = c.mapped & c.keeps
+        with m.If(c.table):
+            m.d.comb += self.entry.v.eq(1)
+        with m.Else():
+            m.d.comb += [
+                template.eq(self.page_prot()),
+                self.entry.eq(template),
+                self.entry.a.eq(1),
+                self.entry.d.eq(self.is_store),
+                self.entry.w.eq(template.w & self.is_store),
+                self.entry.rsw.eq(c.owned << EXCLUSIVE),
+            ]
+            with m.If(stays):
+                m.d.comb += [
+                    *(self.entry[right].eq(old[right] | template[right]) for right in ("r", "x", "u")),
+                    self.entry.d.eq(old.d | self.is_store),
+                    self.entry.w.eq(old.w | (template.w & self.is_store)),
+                    self.entry.g.eq(old.g),
+                    self.entry.rsw.eq(old.rsw),
+                    self.entry.pbmt.eq(old.pbmt),
+                ]
+        m.d.comb += self.entry.ppn.eq(c.frame)
+
     def _compose_answer(self, m: Module) -> None:
         """The answer's fields as most steps need them: OK, with the page just committed or found mapped."""
         c, answer = self.context, self.answer_record.answer
         mapped = c.state == ContextState.ANSWER
         found = self.walked.pte.translate(Cat(self.request.offset, self.request.vpn), self.walked.size)
-        m.d.comb += answer.pa.eq(Cat(self.request.offset, c.frame))
+        m.d.comb += [answer.pa.eq(Cat(self.request.offset, c.frame)), answer.pbmt.eq(self.entry.pbmt)]
         with m.If(mapped):
             m.d.comb += [answer.pa.eq(found), answer.pbmt.eq(self.walked.pte.pbmt)]
         m.d.comb += [
@@ -158,9 +222,14 @@ class FaultSteps(wiring.Component):
         """The event of this cycle covers `first` to `last`."""
         m.d.comb += [self.event_valid.eq(1), self.event.first.eq(first), self.event.last.eq(last or first)]
 
-    def go(self, m: Module, state: ContextState, after: AfterStep = AfterStep.GO_ON) -> None:
+    def go(self, m: Module, state: ContextState | Value, after: AfterStep = AfterStep.GO_ON) -> None:
         """Continue with `state`, after what is to be waited for."""
         m.d.comb += [self.next.state.eq(state), self.after.eq(after)]
+
+    def end(self, m: Module) -> None:
+        """The fault is answered: the context is free, and no reader any more."""
+        m.d.comb += self.leave.eq(self.context.reading)
+        self.go(m, ContextState.BEGIN, AfterStep.FREE)
 
     def abort(self, m: Module, step: Step, outcome: Outcome | Value) -> None:
         """The attempt ends at `step`; the next step undoes it."""
@@ -207,8 +276,19 @@ class FaultSteps(wiring.Component):
         return self.request.empty & (self.changes == self.request.changes)
 
     def has_raced(self) -> Value:
-        """C4: the leaf entry may not be what the walk saw."""
-        return self.raced
+        """C4: the entry may not be what the walk saw."""
+        return self.raced | (self.context.table & self.table_raced)
+
+    def copies(self) -> Value:
+        """After R7: the frame of the pool gets a copy, of the entry's frame or of the slot's."""
+        c = self.context
+        first_store = ~c.table & ~c.mapped & self.is_store & ~self.flags.is_anonymous() & ~self.flags.shared
+        return first_store | self.releases()
+
+    def releases(self) -> Value:
+        """The fault takes the entry's frame away: the copy on write of a frame that is not the zero frame."""
+        c = self.context
+        return c.mapped & ~c.keeps & (self.walked.pte.ppn != self.zero_frame)
 
     def page_prot(self) -> Value:
         """The PTE template that the commit uses: the snapshot's, never the VMA's of now. [protocol.md 1.5]"""

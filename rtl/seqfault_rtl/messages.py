@@ -10,8 +10,8 @@ __all__ = [
     "Answer", "AnswerStatus", "Event", "FaultAnswer", "FaultFlags", "FaultRequest", "FillRecord", "FindRequest", "FindResponse", "How",
     "InvalidateRecord", "MemoryReadRequest", "MemoryReadResponse", "MemoryReadSignature", "MemoryUpdateRequest",
     "MemoryUpdateResponse", "MemoryUpdateSignature", "MemoryWriteRequest", "MemoryWriteResponse",
-    "MemoryWriteSignature", "Outcome", "PageRequest", "PageRequestDone", "QueueSettings", "ReleasedRecord", "Request", "SpaceEntry", "Step",
-    "StepPort", "VmaFields", "WalkOutcome", "WalkRequest", "WalkResponse",
+    "MemoryWriteSignature", "Outcome", "PageRequest", "PageRequestDone", "PageResponse", "QueueSettings", "ReleasedRecord", "Request",
+    "SpaceEntry", "Step", "StepPort", "VmaFields", "WalkOutcome", "WalkRequest", "WalkResponse",
 ]  # fmt: skip
 
 
@@ -139,6 +139,17 @@ class Answer(data.Struct):
     reason: Outcome
     pbmt: 2
     exception: 6
+
+
+class PageResponse(data.Struct):
+    """Software is done with the port's page request `tag` (ATS.PRGR): a strobe in which `valid` is 1; the port cannot delay it.
+
+    `code`: 0 success, 1 invalid, 15 failure. [IOMMU 4.1.4]
+    """
+
+    valid: 1
+    tag: 9
+    code: 4
 
 
 class Event(data.Struct):
@@ -343,13 +354,18 @@ class InvalidateRecord(data.Struct):
 
 
 class VmaFields(data.Struct):
-    """The record words 0 to 3 of a VMA as the fault needs them (VPNs are page numbers)."""
+    """The record words 0 to 5 of a VMA as the fault needs them (VPNs are page numbers).
+
+    `pgoff` and `backing` mean nothing in a VMA of private anonymous memory.
+    """
 
     start: VPN_BITS
     end: 48
     id: 16
     flags: 16
     page_prot: 10
+    pgoff: 52
+    backing: 64
 
 
 class ChangeCount(data.Struct):
@@ -405,7 +421,7 @@ class FindResponse(data.Struct):
 
 
 class ReleasedRecord(data.Struct):
-    """An entry that ZAP removed, for the released ring."""
+    """A record of the released ring as it is in memory: an entry that was removed, and the page that it was for."""
 
     pte: 64
     vpn: 48

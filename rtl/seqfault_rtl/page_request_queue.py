@@ -5,20 +5,20 @@ software: a record that finds the queue full, stopped (`pqof` or `pqmf` set) or 
 [IOMMU 3.3, 5.12 to 5.17]
 """
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .config import EngineConfig
 from .messages import MemoryWriteSignature, Outcome, PageRequest, PageRequestDone
 from .paging import Access
 from .queue_port import INDEX_BITS, QueueProducerPort, entry_address, next_index
+from .record_writer import RecordWriter
 
 __all__ = ["PageRequestQueue", "PageRequestWord0", "PageRequestWord1"]
 
 RECORD_BYTES = 16
-WORD_BYTES = 8
-WORDS = RECORD_BYTES // WORD_BYTES
+WORDS = 2
 
 
 class PageRequestWord0(data.Struct):
@@ -73,18 +73,23 @@ class PageRequestQueue(wiring.Component):
         held = Signal(PageRequest)
         outcome = Signal(Outcome)
         was_enabled = Signal()
-        failed = Signal()
         starting = settings.enable & ~was_enabled
         refused = ~settings.enable | self.queue.stop
         full = next_index(settings, tail) == self.queue.head
+        m.submodules.writer = writer = RecordWriter(WORDS)
+        connect(m, writer.write, flipped(self.write))
         m.d.sync += was_enabled.eq(settings.enable)
-        m.d.comb += self.queue.tail.eq(tail)
+        m.d.comb += [
+            self.queue.tail.eq(tail),
+            writer.address.eq(entry_address(settings, tail, RECORD_BYTES)),
+            writer.words.eq(Cat(self._words(m, held))),
+        ]
         with m.If(starting):
             m.d.sync += tail.eq(0)  # [IOMMU 5.17, pqen]
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.request.ready.eq(~starting)
-                m.d.sync += [held.eq(self.request.payload), failed.eq(0)]
+                m.d.sync += held.eq(self.request.payload)
                 with m.If(self.request.valid & self.request.ready):
                     with m.If(refused | full):
                         m.d.comb += [self.queue.dropped.eq(1), self.queue.overflow.eq(~refused)]
@@ -93,14 +98,14 @@ class PageRequestQueue(wiring.Component):
                     with m.Else():
                         m.next = "WRITE"
             with m.State("WRITE"):
-                m.d.comb += self.queue.busy.eq(1)
-                with m.If(self._write_record(m, held, tail, failed)):
+                m.d.comb += [self.queue.busy.eq(1), writer.run.eq(1)]
+                with m.If(writer.done):
                     m.next = "MOVE"
             with m.State("MOVE"):
-                m.d.comb += [self.queue.busy.eq(1), self.queue.memory_fault.eq(failed), self.queue.dropped.eq(failed)]
-                m.d.comb += self.queue.written.eq(~failed)
-                m.d.sync += outcome.eq(Mux(failed, Outcome.BUS_ERROR, Outcome.OK))
-                with m.If(~failed):
+                m.d.comb += [self.queue.busy.eq(1), self.queue.memory_fault.eq(writer.failed), self.queue.dropped.eq(writer.failed)]
+                m.d.comb += self.queue.written.eq(~writer.failed)
+                m.d.sync += outcome.eq(Mux(writer.failed, Outcome.BUS_ERROR, Outcome.OK))
+                with m.If(~writer.failed):
                     m.d.sync += tail.eq(next_index(settings, tail))
                 m.next = "DONE"
             with m.State("DONE"):
@@ -109,7 +114,7 @@ class PageRequestQueue(wiring.Component):
                     m.next = "IDLE"
         return m
 
-    def _words(self, m: Module, request: data.View) -> tuple[data.View, data.View]:
+    def _words(self, m: Module, request: data.View) -> list[Value]:
         word0 = Signal(PageRequestWord0)
         word1 = Signal(PageRequestWord1)
         m.d.comb += [
@@ -124,25 +129,4 @@ class PageRequestQueue(wiring.Component):
             word1.prgi.eq(request.tag),
             word1.page.eq(request.vpn),
         ]
-        return word0, word1
-
-    def _write_record(self, m: Module, request: data.View, index: Signal, failed: Signal) -> Value:
-        """Drive the write port in this state; the result is 1 in the cycle after the second answer, `failed` is then valid."""
-        word0, word1 = self._words(m, request)
-        sent = Signal(2)
-        answered = Signal(2)
-        payload = self.write.request.payload
-        m.d.comb += [
-            self.write.request.valid.eq(sent != WORDS),
-            payload.addr.eq(entry_address(self.queue.settings, index, RECORD_BYTES) + Mux(sent[0], WORD_BYTES, 0)),
-            payload.data.eq(Mux(sent[0], word1.as_value(), word0.as_value())),
-            payload.tag.eq(sent[0]),
-            self.write.response.ready.eq(1),
-        ]
-        with m.If(self.write.request.valid & self.write.request.ready):
-            m.d.sync += sent.eq(sent + 1)
-        with m.If(self.write.response.valid):
-            m.d.sync += [answered.eq(answered + 1), failed.eq(failed | self.write.response.payload.error)]
-        with m.If(answered == WORDS):
-            m.d.sync += [sent.eq(0), answered.eq(0)]
-        return answered == WORDS
+        return [word0.as_value(), word1.as_value()]

@@ -8,8 +8,8 @@ from amaranth.lib import data, enum
 from .config import PADDR_BITS
 
 __all__ = [
-    "LEVEL_BITS", "MAX_LEVELS", "PPN_BITS", "SV32_LEVEL_BITS", "VPN_BITS", "Access", "Cause", "PageSize", "PagingMode", "Pte", "is_canonical",
-    "level_index", "page_mask",
+    "EXCLUSIVE", "LEVEL_BITS", "MAX_LEVELS", "PPN_BITS", "SV32_LEVEL_BITS", "UFFD_WP", "VPN_BITS", "Access", "Cause", "PageSize", "PagingMode",
+    "Pte", "is_canonical", "level_index", "page_mask",
 ]  # fmt: skip
 
 LEVEL_BITS = 9
@@ -98,6 +98,10 @@ class Cause(enum.Enum, shape=6):
     FETCH_PAGE = 12
     LOAD_PAGE = 13
     STORE_PAGE = 15
+
+
+EXCLUSIVE, UFFD_WP = 0, 1
+"""Bits of `Pte.rsw`, bits 8 and 9 of the entry: no other entry maps the frame; a store is a userfault. [docs/software-contract.md, Frames]"""
 
 
 class Pte(data.Struct):

@@ -79,12 +79,13 @@ class CounterStrobes(wiring.Signature):
 
     Members
     -------
-    how : bit i, strobe: an answer by path How(i).
-    outcome_valid : strobe: an attempt ended by `outcome`.
+    how : bit i, strobe: a fault was answered by path How(i).
+    outcome_valid : strobe: an attempt was aborted for `outcome`.
+    began, ended : strobes: a fault made its first step, or its last.
     """
 
     def __init__(self) -> None:
-        super().__init__({"how": Out(len(How)), "outcome_valid": Out(1), "outcome": Out(Outcome)})
+        super().__init__({"how": Out(len(How)), "outcome_valid": Out(1), "outcome": Out(Outcome), "began": Out(1), "ended": Out(1)})
 
 
 def last_index(settings: wiring.PureInterface) -> Value:

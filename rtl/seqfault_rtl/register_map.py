@@ -1,7 +1,7 @@
 """The registers as data: the one description from which the RTL, the C header and the documentation are made.
 
 Page 0 is the register page of the RISC-V IOMMU, version 1.0, where it fits [IOMMU 5]; the engine's own registers are in its custom
-range. Page 1 holds counters.
+range. Page 1 holds counters, and the completion ring of SRCU.
 Registers of the standard that are not listed (`ddtp`, the MSI table, ...) are not built and read 0.
 """
 
@@ -157,6 +157,11 @@ _RELEASED_ERRORS = (
     _sticky("rfmf", 8, "Bus error on an entry. Entries wait until this is cleared, then are written again."),
     _sticky("full", 9, "An entry waited because the ring was full or off."),
 )
+_SRCU_ERRORS = (
+    _sticky("scmf", 8, "Bus error on an entry. Entries wait until this is cleared, then are written again."),
+    _sticky("full", 9, "An entry waited because the ring was full or off."),
+    _sticky("refused", 10, "An SRCU.CALL came while as many as can be were pending: its cookie will not come back."),
+)
 
 REGISTERS: tuple[Register, ...] = (
     _CAPABILITIES,
@@ -184,6 +189,7 @@ REGISTERS: tuple[Register, ...] = (
             _sticky("pip", 3, "With pqcsr.pie: an error bit of pqcsr is set, or a record was written."),
             _sticky("ffip", 8, "With ffcsr.ffie: ffmf is set."),
             _sticky("rfip", 9, "With rfcsr.rfie: full or rfmf is set, or an entry was written."),
+            _sticky("scip", 10, "With sccsr.scie: full, refused or scmf is set, or an entry was written."),
         ),
     ),
     _ring_base("ffb", 0x2B8, "ffcsr", "Free-frame ring"),
@@ -200,7 +206,10 @@ REGISTERS: tuple[Register, ...] = (
     ),
     Register(
         name="control", offset=0x2E8, width=32, doc="How faults are resolved.",
-        fields=(Field(name="policy", low=0, width=2, doc="0 speculative, 1 VMA lock, 2 mm lock, 3 reserved."),),
+        fields=(
+            Field(name="policy", low=0, width=2, doc="0 speculative, 1 VMA lock, 2 mm lock, 3 reserved."),
+            Field(name="unzeroed", low=8, doc="The frames of the free-frame ring are not zeroed: the engine zeroes those that it needs so."),
+        ),
     ),
     Register(
         name="errors", offset=0x2EC, width=32, doc="Writes that were ignored.",
@@ -221,7 +230,14 @@ REGISTERS: tuple[Register, ...] = (
     _counter("page_requests_dropped", 0x1008, "Page-request records dropped: queue full, stopped or off, bus error."),
     _counter("released_wait", 0x1010, "Cycles in which an entry waited for room in the released ring."),
     _counter("fault_records_dropped", 0x1018, "Fault records dropped: queue full, stopped or off, bus error, too many at once."),
-    _counter("answers", 0x1100, "Answers by path: index How.", count=len(How)),
-    _counter("outcomes", 0x1200, "Attempts that ended by each reason: index Outcome.", count=1 << Outcome.as_shape().width),
+    _counter("srcu_refused", 0x1020, "SRCU.CALLs that were refused."),
+    _counter("faults", 0x1028, "Faults that have ended."),
+    _counter("fault_cycles", 0x1030, "Cycles from a fault's first step to its last, as the event port shows them; the sum over all faults."),
+    _counter("answers", 0x1100, "Faults by how they were answered: index How; 0: refused. Answers without a fault do not count.", count=len(How)),
+    _counter("outcomes", 0x1200, "Aborted attempts by reason: index Outcome.", count=1 << Outcome.as_shape().width),
+    _ring_base("scb", 0x1300, "sccsr", "Completion ring"),
+    _index("sch", 0x1308, Access.RW, "Completion ring head, moved by software.", "scb"),
+    _index("sct", 0x130C, Access.RO, "Completion ring tail, moved by the engine.", "scb"),
+    _csr("sccsr", 0x1310, "sc", "scie", _SRCU_ERRORS, "Completion ring"),
 )  # fmt: skip
 """All registers, by ascending offset."""

@@ -20,7 +20,7 @@ from .register_map import REGISTERS
 __all__ = ["WIRES", "Registers"]
 
 POLICY_BITS = 2
-WIRES = 5
+WIRES = 6
 
 
 class Registers(wiring.Component):
@@ -29,11 +29,13 @@ class Registers(wiring.Component):
     Members
     -------
     bus : AXI4-Lite subordinate, 32-bit data, byte addresses of two pages.
-    command_queue, page_queue, fault_queue, free_ring, released_ring : to the units that run them.
+    command_queue, page_queue, fault_queue, free_ring, released_ring, completion_ring : to the units that run them.
+    srcu_refused : strobe: an SRCU.CALL was refused; sets `sccsr.refused` and counts.
     zero_frame : PPN of the shared zero frame.
-    policy : 0 speculative, 1 VMA lock, 2 mm lock.
-    counters : what to count, from the FaultUnit and the ports.
-    interrupts : wires, level: command queue, page-request queue, free ring, released ring, fault queue (`ipsr` bits cip, pip, ffip, rfip, fip).
+    policy : 0 speculative, 1 VMA lock, 2 mm lock. unzeroed : free frames are not zeroed.
+    counters : what to count, from the FaultUnit.
+    interrupts : wires, level: command queue, page-request queue, free ring, released ring, fault queue, completion ring
+        (`ipsr` bits cip, pip, ffip, rfip, fip, scip).
     cqcsr : the register as software reads it, for testbenches.
     """
 
@@ -47,8 +49,11 @@ class Registers(wiring.Component):
                 "fault_queue": Out(QueueProducerPort()),
                 "free_ring": Out(QueueConsumerPort()),
                 "released_ring": Out(QueueProducerPort()),
+                "completion_ring": Out(QueueProducerPort()),
+                "srcu_refused": In(1),
                 "zero_frame": Out(PPN_BITS),
                 "policy": Out(POLICY_BITS),
+                "unzeroed": Out(1),
                 "counters": In(CounterStrobes()),
                 "interrupts": Out(WIRES),
                 "cqcsr": Out(AXIL_DATA_BITS),
@@ -70,6 +75,7 @@ class Registers(wiring.Component):
             self.zero_frame.eq(file.fields.zero_frame.ppn),
             self.cqcsr.eq(file.views.cqcsr),
             self.policy.eq(file.fields.control.policy),
+            self.unzeroed.eq(file.fields.control.unzeroed),
             file.set.errors.locked_write.eq(file.locked_write),
             file.set.errors.busy_write.eq(file.busy_write),
         ]
@@ -78,12 +84,14 @@ class Registers(wiring.Component):
     def _queues(self, m: Module, file: RegisterFile) -> None:
         fields, hardware, sticky = file.fields, file.hardware, file.set
         command, page, fault, free, released = self.command_queue, self.page_queue, self.fault_queue, self.free_ring, self.released_ring
+        completed = self.completion_ring
         errors = fields.cqcsr.cqmf | fields.cqcsr.cmd_to | fields.cqcsr.cmd_ill
         self._queue(m, file, command, letters="cq", stop=errors)
         self._queue(m, file, page, letters="pq", stop=fields.pqcsr.pqmf | fields.pqcsr.pqof)
         self._queue(m, file, fault, letters="fq", stop=fields.fqcsr.fqmf | fields.fqcsr.fqof)
         self._queue(m, file, free, letters="ff", stop=fields.ffcsr.ffmf)
         self._queue(m, file, released, letters="rf", stop=fields.rfcsr.rfmf)
+        self._queue(m, file, completed, letters="sc", stop=fields.sccsr.scmf)
         m.d.comb += [
             command.tail.eq(fields.cqt.index),
             hardware.cqh.index.eq(command.head),
@@ -100,6 +108,10 @@ class Registers(wiring.Component):
             released.head.eq(fields.rfh.index),
             hardware.rft.index.eq(released.tail),
             sticky.rfcsr.full.eq(released.overflow),
+            completed.head.eq(fields.sch.index),
+            hardware.sct.index.eq(completed.tail),
+            sticky.sccsr.full.eq(completed.overflow),
+            sticky.sccsr.refused.eq(self.srcu_refused),
         ]
 
     def _queue(self, m: Module, file: RegisterFile, port: wiring.PureInterface, *, letters: str, stop: Value) -> None:
@@ -120,18 +132,19 @@ class Registers(wiring.Component):
     def _interrupts(self, m: Module, file: RegisterFile) -> None:
         """Causes set the pending bits again as long as they are there. [IOMMU 5.18]"""
         fields, pending = file.fields, file.fields.ipsr
-        command, page, fault, released = fields.cqcsr, fields.pqcsr, fields.fqcsr, fields.rfcsr
+        command, page, fault, released, completed = fields.cqcsr, fields.pqcsr, fields.fqcsr, fields.rfcsr, fields.sccsr
         m.d.comb += [
             file.set.ipsr.cip.eq(command.cie & (command.cqmf | command.cmd_to | command.cmd_ill | command.fence_w_ip)),
             file.set.ipsr.pip.eq(page.pie & (page.pqof | page.pqmf | self.page_queue.written)),
             file.set.ipsr.fip.eq(fault.fie & (fault.fqof | fault.fqmf | self.fault_queue.written)),
             file.set.ipsr.ffip.eq(fields.ffcsr.ffie & fields.ffcsr.ffmf),
             file.set.ipsr.rfip.eq(released.rfie & (released.full | released.rfmf | self.released_ring.written)),
-            self.interrupts.eq(Cat(pending.cip, pending.pip, pending.ffip, pending.rfip, pending.fip)),
+            file.set.ipsr.scip.eq(completed.scie & (completed.full | completed.refused | completed.scmf | self.completion_ring.written)),
+            self.interrupts.eq(Cat(pending.cip, pending.pip, pending.ffip, pending.rfip, pending.fip, pending.scip)),
         ]
 
     def _counters(self, m: Module, file: RegisterFile, counters: Counters) -> None:
-        for name in ("cycles", "page_requests_dropped", "released_wait", "fault_records_dropped"):
+        for name in ("cycles", "page_requests_dropped", "released_wait", "fault_records_dropped", "srcu_refused", "faults", "fault_cycles"):
             m.d.comb += file.hardware[name].count.eq(getattr(counters, name))
         for name in ("answers", "outcomes"):
             array = getattr(file.arrays, name)
@@ -140,4 +153,5 @@ class Registers(wiring.Component):
             counters.dropped.eq(self.page_queue.dropped),
             counters.waiting.eq(self.released_ring.overflow),
             counters.fault_dropped.eq(self.fault_queue.dropped),
+            counters.refused.eq(self.srcu_refused),
         ]

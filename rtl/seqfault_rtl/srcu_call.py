@@ -1,8 +1,8 @@
-"""What an SRCU call carries. Field meanings: `Srcu`."""
+"""What an SRCU call carries, and what comes back. Field meanings: `Srcu`."""
 
 from amaranth.lib import data
 
-__all__ = ["SrcuCall"]
+__all__ = ["SrcuCall", "SrcuCompletion"]
 
 
 class SrcuCall(data.Struct):
@@ -15,3 +15,11 @@ class SrcuCall(data.Struct):
 
     space: 16
     cookie: 64
+
+
+class SrcuCompletion(data.Struct):
+    """A record of the completion ring as it is in memory: a call whose readers have all left. [docs/software-contract.md, SRCU]"""
+
+    cookie: 64
+    reserved_64: 48
+    space: 16

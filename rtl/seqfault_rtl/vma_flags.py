@@ -22,6 +22,10 @@ class VmaFlags(data.Struct):
     uffd_minor: 1
     reserved: 5
 
-    def is_served(self) -> Value:
-        """The engine resolves first touches of this kind of VMA. [protocol.md 1.8, A4 A6 A7]"""
-        return self.anon & ~self.shared & ~self.growsdown & ~self.uffd & ~self.huge
+    def is_anonymous(self) -> Value:
+        """The VMA shows memory of its own; every other shows the pages of its backing."""
+        return self.anon & ~self.shared
+
+    def has_userfaults(self) -> Value:
+        """Some fault of the VMA is a userfault."""
+        return self.uffd | self.uffd_wp | self.uffd_minor

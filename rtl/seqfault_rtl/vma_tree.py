@@ -13,7 +13,7 @@ MAX_DEPTH = 8
 """Nodes from the root to a leaf entry, at most."""
 NODE_WORDS = 16
 NODE_ALIGN_BITS = 7
-RECORD_WORDS = 4
+RECORD_WORDS = 6
 """Words of a record that a lookup reads."""
 POINTER_ALIGN_BITS = 6
 
@@ -56,3 +56,5 @@ class RecordWord(enum.Enum, shape=4):
     END = 1
     FLAGS = 2
     PAGE_PROT = 3
+    PGOFF = 4
+    BACKING = 5

@@ -60,7 +60,8 @@ class WalkStart(wiring.Component):
     starts : the next walk; what is offered may change until it is taken. Offered to a client's walk even when there is no slot for it:
         `for_update` tells, early, that it is AdUpdate's.
     space, space_entry : combinational query of the space table.
-    invalidate, record : strobe. learn, learn_* : strobe: a pointer to a table, found at level `learn_level` by a walk that is not stale.
+    invalidate, record, leaf_only : strobe, as in `Walker`. learn, learn_* : strobe: a pointer to a table, found at level `learn_level` by a walk
+        that is not stale.
     """
 
     def __init__(self, config: EngineConfig) -> None:
@@ -73,6 +74,7 @@ class WalkStart(wiring.Component):
                 "space": Out(16),
                 "space_entry": In(SpaceEntry),
                 "invalidate": In(1),
+                "leaf_only": In(1),
                 "record": In(InvalidateRecord),
                 "learn": In(1),
                 "learn_space": In(16),
@@ -127,7 +129,7 @@ class WalkStart(wiring.Component):
             cache.space.eq(start.request.space),
             cache.vpn.eq(start.request.vpn),
             cache.levels.eq(levels),
-            cache.invalidate.eq(self.invalidate),
+            cache.invalidate.eq(self.invalidate & ~self.leaf_only),
             cache.record.eq(self.record),
             cache.fill.eq(self.learn),
             cache.fill_space.eq(self.learn_space),

@@ -62,6 +62,7 @@ class Walker(wiring.Component):
     invalidate, record : strobes. `stale` of a response tells of every earlier invalidation since the walk started that covers an entry at
         its level, and of any in the cycle of the start or of the response, whatever it covers; so it can change while a response waits
         (nothing else does). A walk for a page that is not canonical in its space is stale.
+    leaf_only : with `invalidate`: what changed is a leaf entry, so the walk cache, which holds none, keeps what it has. [Priv 12.2.1, rs1]
     active : slots in use, from the start until the response is taken.
 
     A walk of client 0 with r reads and memory latency L (request to response) is answered r * (L + 1) cycles after its request.
@@ -79,6 +80,7 @@ class Walker(wiring.Component):
                 "space": Out(16),
                 "space_entry": In(SpaceEntry),
                 "invalidate": In(1),
+                "leaf_only": In(1),
                 "record": In(InvalidateRecord),
                 "active": Out(config.walk_slots),
             }
@@ -123,6 +125,7 @@ class Walker(wiring.Component):
         space = self._slot_memory(m, "spaces", self._config.space_bits, has_free, free, first.request.space, slot)
         m.d.comb += [
             begin.invalidate.eq(self.invalidate),
+            begin.leaf_only.eq(self.leaf_only),
             begin.record.eq(self.record),
             begin.learn.eq(answer.valid & entry.go_on & ~stale.bit_select(slot, 1)),
             begin.learn_space.eq(space),

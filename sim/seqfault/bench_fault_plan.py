@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from seqfault_rtl.config import EngineConfig
-from seqfault_tb.bench_names import KINDS, MUTATORS, OTHER_POLICIES, PATTERNS, PERCENTILES
+from seqfault_tb.bench_names import KINDS, MUTATORS, OTHER_POLICIES, PATTERNS, PERCENTILES, RATED
 
 from .bench_task import Task
 
@@ -37,7 +37,7 @@ def fault_tasks(config: EngineConfig, latencies: Sequence[int] | None) -> list[T
             params={"kind": kind, "latency": latency, "contexts": config.contexts} | ({} if tables == PATTERNS[0] else {"tables": tables}),
             settings={"tables": tables},
         )
-        for kind in KINDS
+        for kind in RATED
         for tables in PATTERNS
         for latency in latencies
     ]  # fmt: skip

@@ -2,6 +2,10 @@
 
 The threads are coroutines of the kernel's own scheduler, so a replay needs nothing of cocotb but what `Machine.wait` awaits. What a thread
 must wait for of another is worked out beforehand (`replay_plan`); otherwise faults run concurrently with changes of the address space.
+
+A page of a file is in the page cache from its first fault in the trace on: put there before a minor fault, read in on the request of a major one.
+A trace does not show what Linux mapped around a fault, nor what else was in its cache. So fault-around here maps what faults have shown, a part of
+what it mapped there, and a page is seldom mapped that Linux faults on later (then it is unmapped first: `reconciled`).
 """
 
 from collections import Counter
@@ -200,7 +204,7 @@ class _Run:
             mm=self._kernel.mms[fault.mm], port=self._ports[fault.tid], va=fault.addr,
             access=FETCH if fault.exec else STORE if fault.write else LOAD,
             present=bool(fault.present), refused=fault.refused, grow=self._growth(item), label=_name(fault),
-            flags=Flags.ATOMIC if atomic else Flags.ALLOW_RETRY,
+            flags=Flags.ATOMIC if atomic else Flags.ALLOW_RETRY, cached=not (fault.major or fault.refused),
         )  # fmt: skip
         report = await self._kernel.faults.run(call)
         if call.grow is not None:

@@ -11,7 +11,7 @@ import cocotb
 from cocotb.handle import SimHandleBase
 
 from seqfault_rtl.config import PRESETS
-from seqfault_tb.checked import checked_kernel
+from seqfault_tb.checked import check_counters, checked_kernel
 from seqfault_tb.errors import HangError
 from seqfault_tb.fast_machine import FastMachine, start
 
@@ -45,6 +45,7 @@ async def _replay(dut: SimHandleBase, job: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     result = await replay(trace, kernel, machine, clock_mhz=job["clock_mhz"], on_progress=progress)
     seconds = time.perf_counter() - began
+    await check_counters(machine, checker)
     checker.finish(machine.read64)
     return replay_report(trace, result, checker, aborts, job, seconds=seconds)
 

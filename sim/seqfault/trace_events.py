@@ -11,7 +11,9 @@ REFUSED = ("segv", "sigbus", "nofault")
 
 @dataclass(slots=True)
 class Fault:
-    """A page fault. `present`: the page was mapped. `result`: "" resolved, "segv", "sigbus", "nofault", or "open" (not finished)."""
+    """A page fault. `present`: the page was mapped. `major`: it had to be read in. `result`: "" resolved, "segv", "sigbus", "nofault", or "open" (not
+    finished).
+    """
 
     t_ns: int
     tid: int
@@ -25,6 +27,7 @@ class Fault:
     kind: str
     result: str = ""
     grow: bool = False
+    major: bool = False
 
     @property
     def refused(self) -> bool:

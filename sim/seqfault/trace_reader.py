@@ -180,7 +180,7 @@ class TraceReader:
             fault.result = _text(record["res"])
             if fault.result not in (*REFUSED, "open"):
                 raise self._error(f"fault: res is {fault.result!r}, not one of {', '.join(REFUSED)}, open")
-        fault.grow = bool(record.get("grow"))
+        fault.grow, fault.major = bool(record.get("grow")), bool(record.get("major"))
         return fault
 
     def _vma(self, record: dict[str, Any]) -> VmaLine:

@@ -63,6 +63,7 @@ _PORTS = """// clk, rst                 clock; synchronous reset, active high
 // axi_*                    AXI4 manager: page tables, VMA tree, queues and rings in memory
 // registers_*              AXI4-Lite subordinate: seqfault_registers.h
 // requests_N_*, answers_N_*  translation requests of port N and their answers: transferred where valid and ready are 1
+// responses_N_*            software is done with a page request of port N: a strobe, valid for one cycle
 // interrupts               level, one bit per cause"""
 
 

@@ -11,50 +11,48 @@ if TYPE_CHECKING:
 __all__ = ["FaultAudit"]
 
 PAGE_SHIFT, PPN_SHIFT, PPN_BITS = 12, 10, 44
-V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
-"""Bits of an entry. [Priv 12.4.1]"""
-STORE, OK = 1, 0
+OK = 0
 
 
 class FaultAudit:
-    """Anonymous pages that were faulted in once and then stay.
+    """Pages that were faulted in once and then stay.
 
     Parameters
     ----------
-    machine : its requests and answers are observed from now on, besides those who observe them already. zero_frame : PPN of it.
+    machine : its requests and answers are observed from now on, besides those who observe them already.
     """
 
-    def __init__(self, machine: "FastMachine", *, zero_frame: int) -> None:
-        self._machine, self._zero_frame = machine, zero_frame
+    def __init__(self, machine: "FastMachine") -> None:
+        self._machine = machine
         self._asked: dict[tuple[int, int], int] = {}
         self._given: dict[int, int] = {}
-        self._expected: dict[int, tuple[AddressSpace, int]] = {}
+        self._expected: dict[int, tuple[AddressSpace, int, int]] = {}
         self._next_request, self._next_answer = machine.on_request, machine.on_answer
         machine.on_request, machine.on_answer = self._on_request, self._on_answer
 
-    def expect(self, mm: "AddressSpace", vpn: int, access: int) -> None:
-        """This page has been faulted in by this access."""
+    def expect(self, mm: "AddressSpace", vpn: int, bits: int, frame: int) -> None:
+        """This page has been faulted in; its entry has these bits (9:0), and maps this frame (0: one that no other page has)."""
         if vpn in self._expected:
             raise WrongAnswer(f"page {vpn:#x} was faulted in twice")
-        self._expected[vpn] = mm, access
+        self._expected[vpn] = mm, bits, frame
 
     def finish(self) -> None:
         """All is done. Raises `WrongAnswer` for an entry that is not what its fault has to leave, a frame given twice, and an empty run."""
         if not self._expected:
             raise WrongAnswer("nothing was measured")
         owner: dict[int, int] = {}
-        for vpn, (mm, access) in self._expected.items():
+        shared = {frame for _, _, frame in self._expected.values() if frame}
+        for vpn, (mm, bits, wanted) in self._expected.items():
             entry = mm.table.read(vpn)
             frame = entry >> PPN_SHIFT & (1 << PPN_BITS) - 1
-            bits = V | R | U | A | (W | D if access == STORE else 0)
             if entry != frame << PPN_SHIFT | bits:
                 raise WrongAnswer(f"page {vpn:#x} has the entry {entry:#x}, which should have the bits {bits:#x}")
             if self._given.get(vpn) != frame:
                 raise WrongAnswer(f"page {vpn:#x} has frame {frame:#x}, but the answer said {self._given.get(vpn)}")
-            if (frame == self._zero_frame) != (access != STORE):
-                raise WrongAnswer(f"page {vpn:#x} has frame {frame:#x}; the zero frame is {self._zero_frame:#x}")
-            if access == STORE and owner.setdefault(frame, vpn) != vpn:
-                raise WrongAnswer(f"pages {owner[frame]:#x} and {vpn:#x} both have frame {frame:#x}")
+            if wanted and frame != wanted:
+                raise WrongAnswer(f"page {vpn:#x} has frame {frame:#x}, not {wanted:#x}")
+            if not wanted and (frame in shared or owner.setdefault(frame, vpn) != vpn):
+                raise WrongAnswer(f"page {vpn:#x} has frame {frame:#x}, which another page has too")
 
     def _on_request(self, record: list[int]) -> None:
         _, _, port, tag, va, *_ = record

@@ -12,7 +12,7 @@ from cocotb.handle import SimHandleBase
 from seqfault_rtl.config import EngineConfig
 
 from .bench_audit import FaultAudit
-from .checked import checked_kernel
+from .checked import check_counters, checked_kernel
 from .errors import HangError, WrongAnswer
 from .fast_machine import FastMachine, start
 from .kernel import AddressSpace, FaultCall, FaultReport, Future, LayoutChange
@@ -27,17 +27,14 @@ TABLE_PAGES = 512
 """Pages of a leaf table."""
 WATCHDOG = 50_000
 SV39_MODE, SV39_LEVELS = 8, 3
+UNZEROED = 1 << 8
+"""`control.unzeroed`."""
 
 
 class _Sv39Table(PageTable):
     """A page table of three levels."""
 
-    @property
-    def satp(self) -> int:
-        return SV39_MODE << 60 | self._root >> 12
-
-    def _table(self, level: int, prefix: int) -> int:
-        return self._root if level == SV39_LEVELS - 1 else super()._table(level, prefix)
+    mode, levels = SV39_MODE, SV39_LEVELS
 
 
 class BenchEngine:
@@ -59,7 +56,7 @@ class BenchEngine:
         self.kernel, self.checker, _ = checked_kernel(self.machine, config, POLICIES[0])
         self.resolved: list[int] = []
         self._goal: tuple[int, Future] | None = None
-        self._audit = FaultAudit(self.machine, zero_frame=self.kernel.frames.zero)
+        self._audit = FaultAudit(self.machine)
 
     @property
     def now(self) -> int:
@@ -112,6 +109,7 @@ class BenchEngine:
                 self._stop_if_wrong()  # the first thing that went wrong
                 raise HangError(f"{error}; {scheduler.describe()}") from error
             self._stop_if_wrong()
+        await check_counters(machine, self.checker)
         self.checker.finish(machine.read64)
         self._stop_if_wrong()
         self._audit.finish()
@@ -121,8 +119,8 @@ class BenchEngine:
         if self.checker.first_difference is not None:
             raise WrongAnswer(f"the golden model does not allow a step: {self.checker.first_difference}")
 
-    async def fault(self, mm: AddressSpace, port: int, vpn: int, access: int) -> FaultReport:
-        """One fault, until it is resolved."""
+    async def fault(self, mm: AddressSpace, port: int, vpn: int, access: int, *, bits: int, frame: int = 0) -> FaultReport:
+        """One fault, until it is resolved; the entry then has to have these bits, and this frame (0: one of its own)."""
         call = FaultCall(
             mm=mm, port=port, va=vpn << 12, access=access, present=False, refused=False, grow=None, label=f"fault of port {port} at page {vpn:#x}",
         )  # fmt: skip
@@ -133,7 +131,7 @@ class BenchEngine:
             self.resolved.append(self.now)
             if self._goal is not None and len(self.resolved) >= self._goal[0]:
                 self._goal[1].resolve()
-        self._audit.expect(mm, vpn, access)
+        self._audit.expect(mm, vpn, bits, frame)
         return report
 
     async def more_resolved(self, number: int) -> float:
@@ -152,3 +150,8 @@ class BenchEngine:
         """Choose a policy by its register. No fault may be under way; it is in force some cycles later."""
         self.machine.write_register(Register.CONTROL, POLICIES.index(policy))
         self.checker.state.policy = policy
+
+    def leave_frames_unzeroed(self) -> None:
+        """From now on the frames of the pool count as not zeroed, under the policy `spec`. No fault may be under way."""
+        self.machine.write_register(Register.CONTROL, UNZEROED)
+        self.checker.state.unzeroed = True

@@ -13,8 +13,9 @@ from cocotb.handle import SimHandleBase
 from seqfault_rtl.config import EngineConfig
 
 from .bench_engine import TABLE_PAGES, BenchEngine
+from .bench_kinds import KINDS_OF_FAULT, FaultKind
 from .bench_layout import BIG_END, BIG_START, tree_of_height_two
-from .bench_names import KINDS, PERCENTILES
+from .bench_names import PERCENTILES
 from .errors import WrongAnswer
 from .kernel import AddressSpace
 from .kernel import commands as cmd
@@ -69,17 +70,21 @@ class FaultMeasures:
         warm : neighbouring pages; the first of each leaf table is not counted. cold : before each fault everything that the engine knows of the
         space is invalidated, so it descends a VMA tree of height 2 and reads three levels of tables.
         """
-        engine = BenchEngine(self._dut, self._config, latency)
-        mm = tree_of_height_two(engine)
-        pages = self._rng.sample(range(BIG_START, BIG_END), self._faults) if cache == "cold" else self._neighbours()
+        engine, fault = BenchEngine(self._dut, self._config, latency), KINDS_OF_FAULT[kind]
+        mm = tree_of_height_two(engine, perm=fault.perm, vma=fault.vma)
+        every = range(BIG_START, BIG_END, fault.stride)
+        pages = self._rng.sample(every, self._faults) if cache == "cold" else self._neighbours(every)
+        frames = {vpn: fault.prepare(engine, mm, vpn) for vpn in pages}
 
         async def program() -> list[int]:
             cycles = []
-            for vpn in pages:
+            if fault.unzeroed:
+                engine.leave_frames_unzeroed()
+            for vpn, frame in frames.items():
                 if cache == "cold":
                     await _forget(engine, mm)
                 await engine.sleep_until(engine.now + self._rng.choice(PAUSE))
-                report = await engine.fault(mm, self._rng.randrange(self._config.ports), vpn, KINDS[kind])
+                report = await engine.fault(mm, self._rng.randrange(self._config.ports), vpn, fault.access, bits=fault.bits, frame=frame)
                 if report.outcome != "speculative" or report.tries > 1:
                     raise WrongAnswer(f"a fault that was alone at page {vpn:#x} ended {report.outcome} after {report.tries} tries")
                 if cache == "cold" or vpn % TABLE_PAGES:
@@ -99,7 +104,7 @@ class FaultMeasures:
         pages = spread_pages(tables, contexts)
 
         async def program() -> float:
-            load = Load(engine, mm, pages, KINDS[kind], requesters=self._config.ports * self._config.port_misses)
+            load = Load(engine, mm, pages, KINDS_OF_FAULT[kind], requesters=self._config.ports * self._config.port_misses)
             await engine.more_resolved(WARM_UP * contexts)
             rate = await engine.more_resolved(self._faults)
             await load.stop()
@@ -107,10 +112,10 @@ class FaultMeasures:
 
         return {"faults_per_1000_cycles": await engine.run(program(), plant=self._plant)}
 
-    def _neighbours(self) -> Iterator[int]:
-        """Pages in order: as many that are not the first of their table as faults are measured."""
-        whole, rest = divmod(self._faults, TABLE_PAGES - 1)
-        return iter(range(BIG_START, BIG_START + whole * TABLE_PAGES + (rest + 1 if rest else 0)))
+    def _neighbours(self, every: range) -> range:
+        """The first of `every` page: as many that are not the first of their table as faults are measured."""
+        whole, rest = divmod(self._faults, TABLE_PAGES // every.step - 1)
+        return every[: whole * TABLE_PAGES // every.step + (rest + 1 if rest else 0)]
 
 
 async def _forget(engine: BenchEngine, mm: AddressSpace) -> None:
@@ -126,11 +131,11 @@ class Load:
 
     Parameters
     ----------
-    requesters : faults under way; they share the ports out among themselves.
+    kind : of the faults. requesters : faults under way; they share the ports out among themselves.
     """
 
-    def __init__(self, engine: BenchEngine, mm: AddressSpace, pages: Iterator[int], access: int, *, requesters: int) -> None:
-        self._engine, self._mm, self._pages, self._access = engine, mm, pages, access
+    def __init__(self, engine: BenchEngine, mm: AddressSpace, pages: Iterator[int], kind: FaultKind, *, requesters: int) -> None:
+        self._engine, self._mm, self._pages, self._kind = engine, mm, pages, kind
         self._stopping = False
         spawn, ports = engine.kernel.scheduler.spawn, engine.config.ports
         self._tasks = [spawn(self._requester(number % ports), f"requester {number}") for number in range(requesters)]
@@ -143,4 +148,6 @@ class Load:
 
     async def _requester(self, port: int) -> None:
         while not self._stopping:
-            await self._engine.fault(self._mm, port, next(self._pages), self._access)
+            vpn, kind = next(self._pages), self._kind
+            frame = kind.prepare(self._engine, self._mm, vpn)
+            await self._engine.fault(self._mm, port, vpn, kind.access, bits=kind.bits, frame=frame)

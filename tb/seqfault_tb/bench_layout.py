@@ -20,10 +20,11 @@ def anonymous(start: int, pages: int, perm: str = "rw-p") -> LayoutChange:
     return LayoutChange(op="set", start=start, end=start + pages, perm=perm)
 
 
-def tree_of_height_two(engine: BenchEngine) -> AddressSpace:
-    """16 VMAs: two leaf nodes below a root. All leaf tables of the big one are there."""
+def tree_of_height_two(engine: BenchEngine, *, perm: str = "rw-p", vma: str = "anon") -> AddressSpace:
+    """16 VMAs: two leaf nodes below a root. All leaf tables of the big one, which has this `perm` and kind, are there."""
     others = [anonymous(OTHER_START + OTHER_PITCH * number, OTHER_PAGES) for number in range(OTHERS)]
-    mm = engine.new_space([*others, anonymous(BIG_START, BIG_END - BIG_START)])
+    big = LayoutChange(op="set", start=BIG_START, end=BIG_END, perm=perm, kind=vma, file=None if vma == "anon" else "the file")
+    mm = engine.new_space([*others, big])
     engine.make_tables(mm, BIG_START, BIG_END)
     engine.populate(mm, OTHER_START, OTHER_START + OTHER_PAGES)
     return mm

@@ -6,8 +6,9 @@ from typing import Any
 
 from .bench_engine import BenchEngine
 from .bench_faults import WARM_UP, FaultMeasures, Load, spread_pages
+from .bench_kinds import KINDS_OF_FAULT
 from .bench_layout import BIG_END, BIG_START, OTHER_PAGES, OTHER_START, SCRATCH_START, anonymous, tree_of_height_two
-from .bench_names import CYCLES_PER_SECOND, KINDS, MUTATORS, OTHER_POLICIES
+from .bench_names import CYCLES_PER_SECOND, MUTATORS, OTHER_POLICIES
 from .errors import WrongAnswer
 from .kernel import AddressSpace, LayoutChange
 from .machine import POLICIES
@@ -87,7 +88,7 @@ class MutatorMeasures(FaultMeasures):
 
         async def program() -> None:
             nonlocal changes, cycles
-            load = Load(engine, mm, pages, KINDS["anon-write"], requesters=self._config.ports * self._config.port_misses)
+            load = Load(engine, mm, pages, KINDS_OF_FAULT["anon-write"], requesters=self._config.ports * self._config.port_misses)
             for _ in range(ROUNDS):
                 await engine.more_resolved(WARM_UP * contexts)
                 without.append(await engine.more_resolved(self._faults // ROUNDS))
@@ -115,7 +116,7 @@ class MutatorMeasures(FaultMeasures):
                 engine.set_policy(policy)
                 await engine.sleep_until(engine.now + REGISTER_CYCLES)
                 changing = Mutator(engine, mm, mutator, 0)
-                load = Load(engine, mm, pages, KINDS["anon-write"], requesters=requesters)
+                load = Load(engine, mm, pages, KINDS_OF_FAULT["anon-write"], requesters=requesters)
                 await engine.more_resolved(WARM_UP * requesters)
                 rates[policy].append(await engine.more_resolved(self._faults // ROUNDS))
                 await load.stop()

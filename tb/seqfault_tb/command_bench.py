@@ -1,4 +1,4 @@
-"""Everything around a CommandUnit: queue registers, memory, walker, locks, tables, released ring, each with random delays."""
+"""Everything around a CommandUnit: queue registers, memory, walker, locks, tables, released ring, SRCU, ports, each with random delays."""
 
 from collections import deque
 from random import Random
@@ -6,7 +6,8 @@ from random import Random
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, Timer
 
-from seqfault_rtl.messages import Event, InvalidateRecord, QueueSettings, ReleasedRecord, WalkRequest, WalkResponse
+from seqfault_rtl.messages import Event, InvalidateRecord, PageResponse, QueueSettings, ReleasedRecord, WalkRequest, WalkResponse
+from seqfault_rtl.srcu_call import SrcuCall
 
 from .command_model import PAGE, STEP, CommandModel, PageTables
 from .fields import pack, unpack
@@ -27,18 +28,18 @@ class CommandBench:
 
     Parameters
     ----------
-    spaces, chunk, contexts, walks : the unit's configuration. log2_entries : size of the queue.
+    spaces, chunk, contexts, walks, ports : the unit's configuration. log2_entries : size of the queue.
     """
 
-    def __init__(self, dut, rng: Random, *, spaces: int, chunk: int, contexts: int, walks: int, log2_entries: int = 4) -> None:
+    def __init__(self, dut, rng: Random, *, spaces: int, chunk: int, contexts: int, walks: int, ports: int, log2_entries: int = 4) -> None:
         self.dut, self.rng = dut, rng
         self.memory = WordMemory()
         self.tables = PageTables(self.memory.words, rng)
-        self.model = CommandModel(tables=self.tables, spaces=spaces, chunk=chunk)
+        self.model = CommandModel(tables=self.tables, spaces=spaces, chunk=chunk, ports=ports)
         self.read = ReadResponder(dut, "read", self.memory, rng)
         self.write = WriteResponder(dut, "write", self.memory, rng, observe=self._visible)
         self.size, self.log2_entries = 1 << log2_entries, log2_entries
-        self.contexts, self.walks = contexts, walks
+        self.contexts, self.walks, self.ports = contexts, walks, ports
         self.tail = 0
         self.stop = False
         self.posted: deque[tuple[int, int]] = deque()
@@ -46,6 +47,8 @@ class CommandBench:
         self.released: list[tuple[int, int, int]] = []
         self.records: list[dict[str, int]] = []
         self.lines: list[tuple[int, int]] = []
+        self.calls: list[tuple[int, int]] = []
+        self.responses: list[tuple[int, int, int]] = []
         self.errors: list[str] = []
         self.interrupts = 0
         self.roots: dict[tuple[str, int], int] = {}
@@ -71,6 +74,7 @@ class CommandBench:
         for name in (
             "slot__grant", "stop", "tail", "queue", "read__request__ready", "read__response__valid", "write__request__ready",
             "write__response__valid", "walk_request__ready", "walk_response__valid", "released__ready", "lock_busy", "mm_free", "mm_held",
+            "srcu_call__ready", "srcu_refused",
         ):  # fmt: skip
             getattr(dut, name).value = 0
         dut.rst.value = 1
@@ -122,6 +126,8 @@ class CommandBench:
         dut.sequence_unread.value = unread
         await Timer(SETTLE_NS, unit="ns")
         dut.sequence_next.value = self._following(vma_id)
+        called = unpack(SrcuCall, int(dut.srcu_call__payload.value))
+        dut.srcu_refused.value = called["cookie"] & 1 if dut.srcu_call__valid.value else rng.random() < 0.5
         await Timer(SETTLE_NS, unit="ns")
         self._sample(space, table, vma_id, unread)
 
@@ -192,10 +198,13 @@ class CommandBench:
             name
             for name in (
                 "space_write_table", "space_write_vmas", "sequence_begin", "sequence_end", "lock_acquire", "lock_release", "mm_acquire",
-                "mm_release", "invalidate", "illegal", "fence_interrupt",
+                "mm_release", "invalidate", "illegal", "fence_interrupt", "srcu_call__valid",
             )
             if getattr(dut, name).value
         ]  # fmt: skip
+        responses = [unpack(PageResponse, int(getattr(dut, f"responses__{port}").value)) for port in range(self.ports)]
+        told = [(port, response["tag"], response["code"]) for port, response in enumerate(responses) if response["valid"]]
+        strobes += ["response"] * len(told)
         if not stepped:
             assert not strobes, f"{strobes} without a grant"
             return
@@ -205,8 +214,10 @@ class CommandBench:
             STEP["SPACE_TABLE"]: "space_write_table", STEP["SPACE_VMAS"]: "space_write_vmas", STEP["SEQ_BEGIN"]: "sequence_begin",
             STEP["SEQ_END"]: "sequence_end", STEP["PTE_LOCK"]: "lock_acquire", STEP["PTE_UNLOCK"]: "lock_release",
             STEP["MM_LOCK"]: "mm_acquire", STEP["MM_UNLOCK"]: "mm_release", STEP["INVALIDATE"]: "invalidate", STEP["ILLEGAL"]: "illegal",
+            STEP["SRCU_CALL"]: "srcu_call__valid", STEP["PAGE_RESPONSE"]: "response",
         }.get(event["first"])  # fmt: skip
         assert [name for name in strobes if name != "fence_interrupt"] == ([expected] if expected else []), f"{strobes} in {event}"
+        self.responses += told
         self._apply(strobes, event, space, table, vma_id, unread)
 
     def _apply(self, strobes: list[str], event: dict, space: int, table: int, vma_id: int, unread: bool) -> None:
@@ -229,6 +240,9 @@ class CommandBench:
         if "invalidate" in strobes:
             assert not self.sweeping, "an invalidation while the last one's sweep is running"
             self.records.append(unpack(InvalidateRecord, int(dut.record.value)))
+        if "srcu_call__valid" in strobes:
+            call = unpack(SrcuCall, int(dut.srcu_call__payload.value))
+            self.calls.append((call["space"], call["cookie"]))
         if "lock_acquire" in strobes:
             assert table not in self.held_by_others, f"PTE_LOCK of table {table:#x}, which somebody else holds"
             assert self.own_lock is None, "a second PTE lock"
@@ -293,11 +307,13 @@ class CommandBench:
         return self.events
 
     def check_memory(self) -> None:
-        """Entries, fence words and the released entries are as the model has them."""
+        """Entries, fence words, released entries, SRCU calls and page responses are as the model has them."""
         for address, word in self.model.words.items():
             assert self.memory[address] == word, f"{address:#x} holds {self.memory[address]:#x} instead of {word:#x}"
         assert self.released == self.model.released
         assert self.lines == self.model.lines
+        assert self.calls == self.model.calls
+        assert self.responses == self.model.responses
         assert self.own_lock is None
 
 

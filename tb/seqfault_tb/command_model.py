@@ -17,9 +17,10 @@ HALF_BITS = {SV39: 26, SV48: 35}
 """Page numbers of one half of the addresses of a mode, in bits."""
 STEP = {
     "MM_LOCK": 32, "MM_UNLOCK": 33, "SEQ_BEGIN": 34, "SEQ_END": 35, "PTE_LOCK": 36, "PTE_CLEAR": 37, "PTE_PROTECT": 38, "PTE_UNLOCK": 39,
-    "INVALIDATE": 40, "FENCE": 41, "SPACE_TABLE": 42, "SPACE_VMAS": 43, "ILLEGAL": 44,
+    "INVALIDATE": 40, "FENCE": 41, "SPACE_TABLE": 42, "SPACE_VMAS": 43, "ILLEGAL": 44, "SRCU_CALL": 47, "PAGE_RESPONSE": 48,
 }  # fmt: skip
-OUTCOME_ILLEGAL = 20
+OUTCOME_ILLEGAL, OUTCOME_QUEUE_FULL = 20, 18
+EXCLUSIVE = 1 << 8
 WALK_LEAF, WALK_NONE, WALK_BUS_ERROR, WALK_NO_SPACE = 0, 1, 3, 4
 
 
@@ -87,17 +88,25 @@ class PageTables:
 
 @dataclass
 class CommandModel:
-    """State that commands change; `execute` returns a command's events, and collects what goes to the released ring."""
+    """State that commands change; `execute` returns a command's events, and collects what goes to the released ring, to SRCU and to the ports.
+
+    SRCU refuses the calls with an odd cookie.
+    """
 
     tables: PageTables
     spaces: int
     chunk: int
+    ports: int
     locked: set[int] = field(default_factory=set)
     generations: dict[int, int] = field(default_factory=dict)
     writers: dict[int, int] = field(default_factory=dict)
     modes: dict[int, int] = field(default_factory=dict)
     released: list[tuple[int, int, int]] = field(default_factory=list)
     lines: list[tuple[int, int]] = field(default_factory=list)
+    calls: list[tuple[int, int]] = field(default_factory=list)
+    """Space and cookie."""
+    responses: list[tuple[int, int, int]] = field(default_factory=list)
+    """Port, tag, code."""
     words: dict[int, int] = field(default_factory=dict)
     """Leaf entries as they must be in the end."""
 
@@ -107,7 +116,9 @@ class CommandModel:
     def execute(self, word0: int, word1: int) -> list[dict[str, int]]:
         """Events of the command in order; the last one is ILLEGAL if it is refused."""
         opcode, func3 = bits(word0, 0, 6), bits(word0, 7, 9)
-        handler = {1: self._invalidate, 2: self._fence, 64: self._sequence, 65: self._sweep, 66: self._mm, 67: self._space}.get(opcode)
+        handler = {
+            1: self._invalidate, 2: self._fence, 4: self._ats, 64: self._sequence, 65: self._sweep, 66: self._mm, 67: self._space, 68: self._srcu,
+        }.get(opcode)  # fmt: skip
         events = handler(func3, word0, word1) if handler else None
         return [event("ILLEGAL", outcome=OUTCOME_ILLEGAL, data=word0)] if events is None else events
 
@@ -134,8 +145,24 @@ class CommandModel:
         return [event("FENCE", data=bits(word0, 12, 12))]
 
     def _named(self, word0: int, rights: bool = False) -> bool:
-        fits = bits(word0, 12, 27) < self.spaces and not bits(word0, 10, 11) and not bits(word0, 31, 31)
-        return fits and (rights or not (bits(word0, 28, 30) or bits(word0, 32, 63)))
+        fits = bits(word0, 12, 27) < self.spaces and not bits(word0, 10, 11)
+        return fits and (rights or not (bits(word0, 28, 31) or bits(word0, 32, 63)))
+
+    def _srcu(self, func3: int, word0: int, word1: int) -> list | None:
+        if func3 or not self._named(word0):
+            return None
+        space = bits(word0, 12, 27)
+        self.calls.append((space, word1))
+        return [event("SRCU_CALL", space=space, data=word1, outcome=OUTCOME_QUEUE_FULL if word1 & 1 else 0)]
+
+    def _ats(self, func3: int, word0: int, word1: int) -> list | None:
+        space, port, tag, code = bits(word0, 12, 31), bits(word0, 40, 55), bits(word1, 32, 40), bits(word1, 44, 47)
+        reserved = bits(word0, 10, 11) or bits(word0, 33, 39) or bits(word0, 56, 63)
+        reserved = reserved or bits(word1, 0, 31) or bits(word1, 41, 43) or bits(word1, 48, 63)
+        if func3 != 1 or reserved or not bits(word0, 32, 32) or space >= self.spaces or port >= self.ports:
+            return None
+        self.responses.append((port, tag, code))
+        return [event("PAGE_RESPONSE", space=space, id=port, vpn=tag, data=code)]
 
     def _sequence(self, func3: int, word0: int, word1: int) -> list | None:
         space = bits(word0, 12, 27)
@@ -162,11 +189,11 @@ class CommandModel:
         return [event("SPACE_TABLE", space=space, id=bits(word0, 28, 30), data=word1)]
 
     def _sweep(self, func3: int, word0: int, word1: int) -> list | None:
-        space, rights, first = bits(word0, 12, 27), bits(word0, 28, 30), word1
+        space, rights, first, share = bits(word0, 12, 27), bits(word0, 28, 30), word1, bits(word0, 31, 31)
         if not self._named(word0, rights=True) or func3 > 1 or space not in self.locked or first >> VPN_BITS:
             return None
         half = HALF_BITS.get(self.modes.get(space), VPN_BITS)
-        if (rights in (0, 2, 6) if func3 else rights) or first >> half not in (0, (1 << VPN_BITS - half) - 1):
+        if (rights in (0, 2, 6) if func3 else rights or share) or first >> half not in (0, (1 << VPN_BITS - half) - 1):
             return None
         end = min(first + bits(word0, 32, 63), 1 << (half if first < 1 << half else VPN_BITS))
         events: list[dict[str, int]] = []
@@ -174,10 +201,10 @@ class CommandModel:
             for start in range(base, base + ENTRIES, self.chunk):
                 pages = range(max(first, start), min(end, start + self.chunk))
                 if pages:
-                    events += self._chunk(space, table, pages, rights if func3 else None)
+                    events += self._chunk(space, table, pages, rights if func3 else None, EXCLUSIVE * share)
         return events
 
-    def _chunk(self, space: int, table: int, pages: range, rights: int | None) -> list[dict[str, int]]:
+    def _chunk(self, space: int, table: int, pages: range, rights: int | None, cleared: int) -> list[dict[str, int]]:
         events = [event("PTE_LOCK", addr=table)]
         lines = {}
         for page in pages:
@@ -185,7 +212,7 @@ class CommandModel:
             old = self.words.get(address, self.tables.words[address])
             if not old & V or not old & (R | X):
                 continue
-            new = 0 if rights is None else old & ~(R | W | X) | rights << 1
+            new = 0 if rights is None else old & ~(R | W | X | cleared) | rights << 1
             self.words[address] = new
             where = {"space": space, "vpn": page, "addr": address}
             events.append(event("PTE_CLEAR", **where, data=old) if rights is None else event("PTE_PROTECT", **where, data=new))

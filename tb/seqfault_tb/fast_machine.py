@@ -16,7 +16,7 @@ from .machine import Answer, Machine, QueuePointers, Request
 __all__ = ["FastMachine"]
 
 LOG_WORDS = 12
-EVENT, REQUEST, ANSWER = 0, 1, 2
+EVENT, REQUEST, ANSWER, RESPONSE = range(4)
 WAKE_HANG = 8
 CLOCK_NS = 10
 NO_DEADLINE = 2**64 - 1
@@ -37,6 +37,7 @@ class FastMachine(Machine):
     watchdog : cycles without any progress after which `wait` raises `HangError`.
     on_event, on_request, on_answer : observers of the merged log, given the record [kind, cycle, fields...]; in order.
     on_write : observer of software writes (cycle, address, value).
+    responses : (port, tag, code) of every page response that a port got, in order.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class FastMachine(Machine):
             raise MemoryError(f"the host refused {memory_bytes >> 30} GiB of address space for the simulated memory")
         memory = (ctypes.c_uint64 * (memory_bytes // 8)).from_address(address)
         self._words = memoryview(memory).cast("B").cast("Q")
-        self._pointers = (ctypes.c_uint32 * 5)()
+        self._pointers = (ctypes.c_uint32 * 6)()
+        self.responses: list[tuple[int, int, int]] = []
         self.on_event: Observer | None = None
         self.on_request: Observer | None = None
         self.on_answer: Observer | None = None
@@ -82,8 +84,8 @@ class FastMachine(Machine):
     async def read_register(self, offset: int) -> int:
         """Read a 32-bit register over the bus; takes cycles, and comes after the queued writes."""
         self._library.sf_read_register(offset)
-        for _ in range(100):
-            await Timer(100 * CLOCK_NS, "ns")
+        for _ in range(1000):
+            await Timer(10 * CLOCK_NS, "ns")
             if self._library.sf_registers_waiting() == 0:
                 return self._library.sf_register_value()
         raise HangError(f"register {offset:#x} was not answered within 10,000 cycles")
@@ -93,8 +95,10 @@ class FastMachine(Machine):
 
     def pointers(self) -> QueuePointers:
         self._library.sf_pointers(self._pointers)
-        head, page_tail, free_head, released_tail, cqcsr = self._pointers
-        return QueuePointers(cq_head=head, pq_tail=page_tail, free_head=free_head, released_tail=released_tail, cqcsr=cqcsr)
+        head, page_tail, free_head, released_tail, cqcsr, completion_tail = self._pointers
+        return QueuePointers(
+            cq_head=head, pq_tail=page_tail, free_head=free_head, released_tail=released_tail, cqcsr=cqcsr, completion_tail=completion_tail,
+        )  # fmt: skip
 
     async def wait(self, cycles: int | None = None) -> list[Answer]:
         self._library.sf_set_deadline(ctypes.c_uint64(NO_DEADLINE if cycles is None else max(cycles, 1)), 1)
@@ -125,6 +129,8 @@ class FastMachine(Machine):
             elif kind == REQUEST:
                 if on_request is not None:
                     on_request(record)
+            elif kind == RESPONSE:
+                self.responses.append((record[2], record[3], record[4]))
             else:
                 _, cycle, port, tag, status, how, reason, pa, issued, *_ = record
                 answers.append(Answer(port=port, tag=tag, status=status, how=how, reason=reason, pa=pa, issued=issued, cycle=cycle))

@@ -1,6 +1,7 @@
 """Drives a `FaultUnitTop` cycle by cycle and checks every step.
 
-It is the finder, the walker, memory, the page-request queue, the frame pool, and (`fault_commands.py`) the command unit.
+It is the finder, the walker, memory, the page lookup, the mover, the fault-around, the page-request queue, the frame pool, the released ring,
+the TLBs, and (`fault_commands.py`) the command unit.
 """
 
 from collections import deque
@@ -17,61 +18,20 @@ from seqfault_rtl.messages import (
     Event,
     FaultAnswer,
     FaultRequest,
-    FindRequest,
-    FindResponse,
-    MemoryWriteRequest,
-    MemoryWriteResponse,
-    PageRequest,
-    PageRequestDone,
     WalkOutcome,
-    WalkRequest,
-    WalkResponse,
 )
 
+from .fault_blocks import REQUESTS, World
 from .fault_commands import CommandUnit
 from .fault_life import VPN_MASK
 from .fault_model import POLICIES, FaultContext, FaultModel, show
 from .fault_unit_top import CommandDrive, CommandView, FaultStrobes
 from .fields import pack, unpack
 
-__all__ = ["FaultBench", "World"]
+__all__ = ["FaultBench"]
 
 SETTLE_NS = 1
 COMMAND_AGENT = 63
-REQUESTS = {  # port: (its payload, the answer's kind, the answer's port and payload, the field that names the context)
-    "find_request": (FindRequest, "find", "find_response", FindResponse, "tag"),
-    "walk_request": (WalkRequest, "walk", "walk_response", WalkResponse, "tag"),
-    "write__request": (MemoryWriteRequest, "write", "write__response", MemoryWriteResponse, "tag"),
-    "page_request": (PageRequest, "page_done", "page_done", PageRequestDone, "agent"),
-}
-
-
-class World:
-    """What the blocks around the fault unit answer; a test overrides it. Each call is the moment at which memory is read or written."""
-
-    def holds(self, kind: str) -> bool:
-        """No answer of this kind ("find", "walk", "write", "page_done") for now."""
-        return False
-
-    def find(self, request: dict[str, int]) -> dict[str, Any]:
-        """The record's `FindResponse` fields but `seq` and `tag`."""
-        raise NotImplementedError
-
-    def find_id(self, request: dict[str, int]) -> int:
-        """The id, some cycles before the record is read."""
-        raise NotImplementedError
-
-    def walk(self, request: dict[str, int]) -> dict[str, int]:
-        """`WalkResponse` fields but `tag`; `pte` as a number."""
-        raise NotImplementedError
-
-    def write(self, address: int, data: int) -> bool:
-        """A leaf entry is written; True: bus error."""
-        raise NotImplementedError
-
-    def queue(self, request: dict[str, int]) -> int:
-        """Outcome of a page request."""
-        raise NotImplementedError
 
 
 class FaultBench:
@@ -80,7 +40,8 @@ class FaultBench:
     Parameters
     ----------
     walked_before : probability that a fault comes with the empty entry that the miss's walk has found.
-    pace : probability that a block that has something to do in a cycle does it. offer : that a waiting fault is offered.
+    pace : probability that a block that has something to do in a cycle does it. released_pace : that the released ring takes a record.
+    sweep : the TLBs need so many cycles at most for an invalidation. waited : steps in which a context found that it must wait.
     """
 
     _clock: Any = None
@@ -96,10 +57,12 @@ class FaultBench:
         self.faults: deque[dict[str, int]] = deque()
         self.offered: dict[str, int] | None = None
         self.pending: dict[str, list[dict[str, Any]]] = {name: [] for name in REQUESTS}
-        self.ready_answers: dict[str, list[tuple[int, Any, int]]] = {name: [] for name in REQUESTS}
+        self.ready_answers: dict[str, list[tuple[int, Any, dict[str, Any]]]] = {name: [] for name in REQUESTS}
         self.hide_pool = False
         self.observe: Callable[[dict[str, int], FaultContext | None], None] = lambda event, context: None
         self.answers_ready = pace
+        self.released_pace, self.sweep, self._sweeping = 1.0, 6, 0
+        self.waited = 0
         self.walked_before = 0.0
 
     async def start(self, mutant: int = 0) -> None:
@@ -107,10 +70,12 @@ class FaultBench:
         dut = self.dut
         self._start_clock()
         await FallingEdge(dut.clk)  # the last cycle of an earlier bench takes effect
-        for name in ("faults__valid", "want", "command", "frame_available", *(f"{port}__valid" for _, _, port, _, _ in REQUESTS.values())):
+        levels = ("faults__valid", "want", "command", "frame_available", "flushing", "released_ready", "enter_bank")
+        for name in (*levels, *(f"{port}__valid" for _, _, port, _, _ in REQUESTS.values())):
             getattr(dut, name).value = 0
         dut.zero_frame.value = self.model.zero_frame
         dut.policy.value = POLICIES[self.model.policy]
+        dut.unzeroed.value = self.model.unzeroed
         dut.mutant.value = mutant
         dut.rst.value = 1
         for entry in range(self.model.entries):
@@ -135,9 +100,7 @@ class FaultBench:
         await self._drive_faults()
         for name in REQUESTS:
             self._serve(name)
-        available = bool(model.pool) and not self.hide_pool
-        dut.frame_available.value = available
-        dut.frame.value = model.pool[0] if available else 0
+        self._drive_levels()
         dut.answers__ready.value = self.rng.random() < self.answers_ready
         dut.want.value = self.commands.wants()
         dut.command.value = pack(CommandDrive, self.commands.levels())
@@ -166,7 +129,7 @@ class FaultBench:
         """Everything was answered and done."""
         model = self.model
         busy = self.faults or self.offered or model.accepted or model.running or self.commands.queue or any(model.outputs.values())
-        return not (busy or any(self.pending.values()) or any(self.ready_answers.values()))
+        return not (busy or any(self.pending.values()) or any(self.ready_answers.values()) or int(self.dut.pinned.value))
 
     def check_at_rest(self) -> None:
         """After `run`: nothing is held, and every fault has exactly one answer."""
@@ -179,6 +142,20 @@ class FaultBench:
         assert len(set(requesters)) == len(requesters) > 0
 
     # --- one cycle --------------------------------------------------------------------------------------------------
+
+    def _drive_levels(self) -> None:
+        """What the frame pool, the released ring, the TLBs and SRCU say."""
+        dut, model, rng = self.dut, self.model, self.rng
+        model.available = bool(model.pool) and not self.hide_pool
+        model.released_ready = rng.random() < self.released_pace
+        model.flushing, self._sweeping = self._sweeping > 0, max(self._sweeping - 1, 0)
+        model.enter_bank = rng.getrandbits(1)
+        if not model.flushing:
+            model.flushed()
+        dut.frame_available.value = model.available
+        dut.frame.value = model.pool[0] if model.available else 0
+        for name in ("released_ready", "flushing", "enter_bank"):
+            getattr(dut, name).value = int(getattr(model, name))
 
     async def _drive_faults(self) -> None:
         if self.offered is None and self.faults and self.rng.random() < self.pace:
@@ -230,10 +207,23 @@ class FaultBench:
             walked = self.world.walk(request)
             return walked, {name: value for name, value in walked.items() if name != "pte"} | {"pte": _split_pte(walked["pte"])}
         if kind == "write":
+            there, must = self.world.entry(request["addr"]), self.model.running[request["tag"]][0].overwrites
+            assert there == must, f"{request['data']:#x} is written over {there:#x}, not over {must:#x}"
             error = self.world.write(request["addr"], request["data"])
             return error, {"error": error}
+        if kind == "move":
+            return self._move(request)
+        if kind in ("look", "around"):
+            answer = getattr(self.world, kind)(request)
+            return answer, answer
         outcome = self.world.queue(request)
         return outcome, {"outcome": outcome}
+
+    def _move(self, request: dict[str, int]) -> tuple[bool, dict[str, Any]]:
+        error, contents = self.world.move(request), self.model.contents
+        copied = contents.get(request["source"], request["source"]) if request["operation"] else 0
+        contents[request["target"]] = "nothing sensible" if error else copied
+        return error, {"error": error}
 
     def _check(self) -> None:
         dut, model = self.dut, self.model
@@ -243,6 +233,11 @@ class FaultBench:
         if self.offered is not None and dut.faults__ready.value:
             model.accepted.append((model.cycle, self.offered))
             self.offered = None
+        strobes = unpack(FaultStrobes, int(dut.strobes.value))
+        stepping, agent = strobes.pop("stepping"), strobes.pop("step_agent")
+        if stepping:
+            model.may_step(agent)
+            self.waited += not dut.event_valid.value
         command_event = self.commands.take_event()
         context = None
         if dut.event_valid.value:
@@ -256,8 +251,9 @@ class FaultBench:
             self.observe(event, context)
         else:
             assert command_event is None, "the command's event is lost"
-        strobes = unpack(FaultStrobes, int(dut.strobes.value))
         self._check_strobes(strobes)
+        if model.invalidated:
+            model.invalidated, self._sweeping = False, self.rng.randrange(self.sweep + 1)
         for name, (payload, _, _, _, _) in REQUESTS.items():
             if getattr(dut, f"{name}__valid").value and getattr(dut, f"{name}__ready").value:
                 self.pending[name].append(self._check_output(name.removesuffix("__request"), payload))
@@ -266,7 +262,10 @@ class FaultBench:
 
     def _check_strobes(self, strobes: dict[str, Any]) -> None:
         expected = self.model.strobes
-        values_with = {"frame_give": ["frame_back"], "fill": ["fill_port", "fill_record"], "count_abort": ["abort_reason"]}
+        values_with = {
+            "frame_give": ["frame_back"], "fill": ["fill_port", "fill_record"], "count_abort": ["abort_reason"], "leave": ["leave_bank"],
+            "flush": ["flush_record"], "release": ["release_record"],
+        }  # fmt: skip
         compared = [name for name in strobes if all(name not in values for values in values_with.values())]
         for strobe, values in values_with.items():
             compared += values if expected.get(strobe) else []
@@ -281,6 +280,7 @@ class FaultBench:
         queue = self.model.outputs[name]
         assert queue, f"{name}: nothing was to come, but {given}"
         expected = queue.popleft()
+        expected |= {field: given[field] for field, value in expected.items() if value is None}
         assert given == expected, f"{name}: is {given}, must be {expected}"
         return given
 

@@ -10,11 +10,11 @@ from seqfault_golden.layout import Access, How, Outcome, RequestFlag, Status
 from .fault_bench import FaultBench
 from .fault_model import show
 from .fault_unit_top import TEST_CONFIG as CONFIG
-from .fault_world import PlainWorld, Vma
+from .fault_world import RWX, PlainWorld, Vma
 
 __all__ = [
     "CHECKED", "CLASSIC", "COMMIT", "FETCH", "FRAMES", "FULL", "ID", "LIMIT", "LOAD", "OFFSET", "PAGE", "RETRIED",
-    "SPECULATIVE", "STORE", "ZERO_FRAME", "Case", "aborted", "refused", "run_case", "software",
+    "RWX", "SPECULATIVE", "STORE", "ZERO_FRAME", "Case", "aborted", "refused", "run_case", "software",
 ]  # fmt: skip
 
 SEED = int(os.environ.get("FAULT_SEED", "1"))
@@ -103,7 +103,7 @@ class Case:
         if pa is not None:
             assert given["pa"] == pa, f"pa {given['pa']:#x}"
         mapped = [entry >> 10 for entry in self.world.entries.values() if entry >> 10 in self.frames]
-        frames = sorted([*bench.model.pool, *mapped, *bench.model.lost])
+        frames = sorted([*bench.model.pool, *bench.model.used, *mapped, *bench.model.lost])
         assert frames == self.frames, f"frames {frames}"
         return self.events[-1]
 

@@ -162,7 +162,8 @@ class CommandUnit:
         event = {"space": 0xFFFF if space is None else space, "vpn": vpn or 0, "data": 0 if vpn is None else mask + 1}
         effect = lambda: self.model.invalidate(space=space, vpn=vpn, mask=mask)  # noqa: E731
         strobes = {"invalidate": 1, "record": record}
-        self.add(Command(step=Step.INVALIDATE, strobes=strobes, effect=effect, event=event, **options))
+        may = lambda view: not self.model.flushing  # noqa: E731
+        self.add(Command(step=Step.INVALIDATE, strobes=strobes, may=may, effect=effect, event=event, **options))
 
     def change_leaf(self, space: int, vpn: int, edit: Callable[[], None], **options: Any) -> None:
         """PTE_CLEAR of a page; later `edit` changes its leaf entry, visibly, and that is announced in the same cycle, outside the slot."""
@@ -178,6 +179,18 @@ class CommandUnit:
         """A leaf entry in the line of this page has changed."""
         strobes = {"changed": 1, "changed_space": space, "changed_vpn": vpn}
         self.add(Command(step=None, strobes=strobes, effect=effect, slotless=True, **options))
+
+    def update_leaf(self, space: int, vpn: int, edit: Callable[[], None], **options: Any) -> None:
+        """A and D are set by hardware, under the table's lock: announced when that begins and when it is visible."""
+        strobes = {"updated": 1, "updated_space": space, "updated_vpn": vpn}
+
+        def effect() -> None:
+            edit()
+            self.model.updated(space, vpn)
+
+        began = lambda: self.model.updated(space, vpn)  # noqa: E731
+        self.add(Command(step=None, strobes=strobes, effect=began, slotless=True, **options))
+        self.add(Command(step=None, strobes=strobes, effect=effect, slotless=True, delay=5))
 
     def software(self, edit: Callable[[], None], **options: Any) -> None:
         """Software changes memory; no step of the engine."""

@@ -14,15 +14,20 @@ from .fault_life import LOW_48, VPN_MASK, FaultLife, Steps
 __all__ = ["POLICIES", "FaultContext", "FaultModel", "show"]
 
 POLICIES = {"spec": 0, "vma-lock": 1, "mm-lock": 2}
-OUTPUTS = ("find_request", "walk_request", "write", "page_request", "answers")
+OUTPUTS = ("find_request", "walk_request", "write", "page_request", "look_request", "move_job", "around_job", "answers")
+WINDOW_LOG2 = 4
+"""Pages of a fault-around window, as a power of two."""
 
 
 @dataclass
 class FaultContext:
     """One fault: its request, the answers that came for it, and its snapshot.
 
-    `request` has the fields of `FaultRequest`; `inbox` the answers by kind; `trail` the steps so far; `last_step` the cycle of
-    its last step, at first that of its acceptance; `stale`, `raced` what happened to its page while `watching`.
+    `request` has the fields of `FaultRequest`; `inbox` the answers by kind, `waits` those that it needs for its next step; `trail` the steps
+    so far; `last_step` the cycle of its last step, at first that of its acceptance; `stale`, `raced`, `table_raced` what happened to its page
+    while `watching`; `vma` the record as found; `entry` what the walk found, `overwrites` what must be there when its write takes effect;
+    `plan` where its frame comes from (`fault_pages_life.py`), `content` what the frame must hold; `parked` for a PTE lock, `unflushed` until
+    the TLBs are done; `bank` the one that it entered as an SRCU reader.
     """
 
     agent: int
@@ -38,14 +43,25 @@ class FaultContext:
     watching: bool = False
     stale: bool = False
     raced: bool = False
+    table_raced: bool = False
+    unflushed: bool = False
+    around: bool = False
+    bank: int | None = None
     id: int = 0
     seq: int = 0
-    page_prot: int = 0
+    vma: dict[str, int] = field(default_factory=dict)
+    plan: str = ""
     pte_addr: int = 0
+    entry: int = 0
+    overwrites: int = 0
+    slot: int = 0
+    slot_addr: int = 0
     frame: int = 0
+    content: Any = 0
     mapped_pa: int = 0
     last_step: int = 0
     inbox: dict[str, Any] = field(default_factory=dict)
+    waits: set[str] = field(default_factory=set)
     trail: list[str] = field(default_factory=list)
 
     def take(self, kind: str) -> Any:
@@ -61,7 +77,9 @@ class FaultModel:
     ----------
     strobes : what the step just checked must do to other blocks in the same cycle (not named: 0).
     outputs : requests and answers that must appear at the ports, in order.
-    pool, lost : free frames (PPNs), and those that nobody may use again.
+    pool, used, lost : free frames (PPNs), those that came back after a copy (`came_back` counts), and those that nobody may use again.
+    contents : what frames hold (not named: what they came with). released : entries that went to the released ring.
+    available, released_ready, flushing, enter_bank : what the blocks around say in this cycle. invalidated : the TLBs have begun with one.
     known_walks : walks that were not made again. answered : every fault with its answer. pinned : contexts inside an attempt.
     """
 
@@ -76,7 +94,14 @@ class FaultModel:
         self.mm_claim: int | None = None
         self.vma_claim: int | None = None
         self.pool: deque[int] = deque()
+        self.used: deque[int] = deque()
         self.lost: list[int] = []
+        self.came_back = 0
+        self.contents: dict[int, Any] = {}
+        self.released: list[int] = []
+        self.invalidated = False
+        self.unzeroed = self.available = self.released_ready = self.flushing = False
+        self.enter_bank = 0
         self.accepted: list[tuple[int, dict[str, int]]] = []
         self.running: dict[int, tuple[FaultContext, Steps]] = {}
         self.strobes: dict[str, Any] = {}
@@ -101,23 +126,38 @@ class FaultModel:
         """A context executes a step now: raises AssertionError unless the event is what the contract demands."""
         agent = event["agent"]
         assert agent < self.contexts, f"there is no context {agent}"
-        if agent not in self.running:
+        began = agent not in self.running
+        if began:
             new = FaultContext(agent)
             self.running[agent] = (new, FaultLife(self, new).run())
         c, steps = self.running[agent]
         if c.attempt == 0 and (not c.request or event["first"] == Step.R0):
             self._match(c, event)
-        self.strobes = {}
+        self.strobes = {"count_began": int(began)}
+        self.may_step(agent)
+        c.waits.clear()
         expected = next(steps)
         assert event == expected, f"context {agent} after {' '.join(c.trail)}:\n  is   {show(event)}\n  must {show(expected)}"
         c.last_step = self.cycle
         c.trail.append(show(event).split()[0])
         if c.done:
+            self.strobes |= {"count_ended": 1}
             left = [name for name in ("locked", "owned", "holds_vma", "classic") if getattr(c, name)]
             assert not left, f"context {agent} ends, still {left}"
             assert agent not in self.pinned
+            assert not c.inbox, f"context {agent} ends with answers of {list(c.inbox)}"
             del self.running[agent]
         return c
+
+    def may_step(self, agent: int) -> None:
+        """A context has the step slot: it has a fault, and does not wait for anything. What woke it did so once."""
+        assert agent in self.running or self.accepted, f"context {agent} steps, which has no fault"
+        c = self.running[agent][0] if agent in self.running else None
+        if c is not None:
+            missing = c.waits - set(c.inbox)
+            assert not missing, f"context {agent} steps before the answer of {missing}"
+            assert not c.parked, f"context {agent} goes on although no lock was released"
+            assert not c.unflushed, f"context {agent} goes on before the TLBs are done"
 
     def _match(self, c: FaultContext, event: dict[str, int]) -> None:
         """Which accepted fault is this? R0 names its requester, an MM_READ_LOCK before it only the page."""
@@ -138,7 +178,8 @@ class FaultModel:
         self.running[agent][0].inbox[kind] = content
 
     def invalidate(self, *, space: int | None, vpn: int | None, mask: int) -> None:
-        """Software invalidates pages (None: all)."""
+        """Pages are invalidated (None: all)."""
+        self.invalidated = True
         for c, _ in self.running.values():
             if c.watching and space in (None, c.request["space"]) and (vpn is None or not (vpn ^ c.request["vpn"]) & ~mask & VPN_MASK):
                 c.stale = True
@@ -148,6 +189,28 @@ class FaultModel:
         for c, _ in self.running.values():
             if c.watching and space == c.request["space"] and vpn >> 3 == (c.request["vpn"] & VPN_MASK) >> 3:
                 c.raced = True
+
+    def surrounded(self, space: int, vpn: int) -> None:
+        """Leaf entries in the window of this page changed."""
+        self.commands += 1
+        for c, _ in self.running.values():
+            if c.watching and (space, vpn >> WINDOW_LOG2) == (c.request["space"], (c.request["vpn"] & VPN_MASK) >> WINDOW_LOG2):
+                c.raced = True
+
+    def tabled(self, space: int) -> None:
+        """A table was made in this space."""
+        for c, _ in self.running.values():
+            c.table_raced |= c.watching and c.request["space"] == space
+
+    def updated(self, space: int, vpn: int) -> None:
+        """An A/D update of this page begins or ends."""
+        for c, _ in self.running.values():
+            c.raced |= c.watching and (space, vpn) == (c.request["space"], c.request["vpn"] & VPN_MASK)
+
+    def flushed(self) -> None:
+        """The TLBs are done with invalidations: who waits for that may go on."""
+        for c, _ in self.running.values():
+            c.unflushed = False
 
     def committed(self, space: int, vpn: int) -> None:
         """The fault unit's entry for this page is visible."""

@@ -3,13 +3,12 @@
 What a test drives or reads in every cycle is packed into few vectors: `command` and `view` for the writers' side, `strobes` for the rest.
 """
 
-from amaranth import Module
+from amaranth import Module, Mux
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.context_schedule import MAX_AGENTS
-from seqfault_rtl.fault_steps import FaultSteps
 from seqfault_rtl.fault_unit import FaultUnit
 from seqfault_rtl.messages import (
     ChangeCount,
@@ -24,11 +23,14 @@ from seqfault_rtl.messages import (
     Outcome,
     PageRequest,
     PageRequestDone,
+    ReleasedRecord,
     WalkRequest,
     WalkResponse,
 )
 from seqfault_rtl.mm_locks import MmLocks
+from seqfault_rtl.move_messages import MoveAnswer, MoveJob
 from seqfault_rtl.page_changes import PageChanges
+from seqfault_rtl.page_messages import FaultAroundAnswer, FaultAroundJob, PageLookupRequest, PageLookupResponse
 from seqfault_rtl.paging import PPN_BITS, VPN_BITS
 from seqfault_rtl.pte_locks import PteLocks
 from seqfault_rtl.sequence_table import SequenceTable
@@ -58,6 +60,9 @@ class CommandDrive(data.Struct):
     changed: 1
     changed_space: 16
     changed_vpn: VPN_BITS
+    updated: 1
+    updated_space: 16
+    updated_vpn: VPN_BITS
     event_valid: 1
     event: Event
 
@@ -74,7 +79,21 @@ class CommandView(data.Struct):
 
 
 class FaultStrobes(data.Struct):
-    """What the fault unit does to other blocks in this cycle."""
+    """What the fault unit does to other blocks in this cycle.
+
+    `stepping`: context `step_agent` has the step slot, with or without an event. `release`, `release_record`: the stream `released`.
+    """
+
+    stepping: 1
+    step_agent: 6
+    enter: 1
+    leave: 1
+    leave_bank: 1
+    surrounded: 1
+    flush: 1
+    flush_record: InvalidateRecord
+    release: 1
+    release_record: ReleasedRecord
 
     frame_take: 1
     frame_give: 1
@@ -91,11 +110,21 @@ class FaultStrobes(data.Struct):
     fill_port: 8
     fill_record: FillRecord
     abort_reason: Outcome
+    count_began: 1
+    count_ended: 1
 
 
-STREAMS_IN = {"faults": FaultRequest, "find_response": FindResponse, "walk_response": WalkResponse, "page_done": PageRequestDone}
-STREAMS_OUT = {"answers": FaultAnswer, "find_request": FindRequest, "walk_request": WalkRequest, "page_request": PageRequest}
-STATE = ("frame_available", "frame", "zero_frame", "policy")
+STREAMS_IN = {
+    "faults": FaultRequest, "find_response": FindResponse, "walk_response": WalkResponse, "page_done": PageRequestDone,
+    "look_response": PageLookupResponse, "move_answer": MoveAnswer, "around_answer": FaultAroundAnswer,
+}  # fmt: skip
+STREAMS_OUT = {
+    "answers": FaultAnswer, "find_request": FindRequest, "walk_request": WalkRequest, "page_request": PageRequest,
+    "look_request": PageLookupRequest, "move_job": MoveJob, "around_job": FaultAroundJob,
+}  # fmt: skip
+STATE = ("frame_available", "frame", "zero_frame", "policy", "unzeroed", "flushing", "enter_bank")
+NOT_OF_THE_UNIT = ("stepping", "step_agent", "release", "release_record")
+"""Fields of `FaultStrobes` that are no member of the unit by that name."""
 
 
 class FaultUnitTop(wiring.Component):
@@ -103,17 +132,18 @@ class FaultUnitTop(wiring.Component):
 
     Parameters
     ----------
-    steps : steps with planted bugs.
+    unit : a unit with planted bugs.
 
     Members
     -------
     miss_vpn, miss_changes : the count that a walk for a miss would take with it.
-    want, grant : the command unit's share of the step slot. mutant : which planted bug. The rest: module docstring.
+    want, grant : the command unit's share of the step slot. mutant : which planted bug. released_ready : the released ring takes a record.
+    The rest: module docstring.
     """
 
-    def __init__(self, config: EngineConfig, steps: FaultSteps | None = None) -> None:
+    def __init__(self, config: EngineConfig, unit: FaultUnit | None = None) -> None:
         self.config = config
-        self.unit = FaultUnit(config, steps)
+        self.unit = FaultUnit(config) if unit is None else unit
         members = {name: In(stream.Signature(shape)) for name, shape in STREAMS_IN.items()}
         members |= {name: Out(stream.Signature(shape)) for name, shape in STREAMS_OUT.items()}
         members |= {name: self.unit.signature.members[name] for name in STATE}
@@ -121,6 +151,7 @@ class FaultUnitTop(wiring.Component):
             "write": Out(MemoryWriteSignature()), "want": In(1), "grant": Out(1), "command": In(CommandDrive), "view": Out(CommandView),
             "miss_vpn": In(VPN_BITS), "miss_changes": Out(ChangeCount),
             "event": Out(Event), "event_valid": Out(1), "strobes": Out(FaultStrobes), "pinned": Out(MAX_AGENTS), "mutant": In(8),
+            "released_ready": In(1),
         }  # fmt: skip
         super().__init__(members)
 
@@ -137,7 +168,7 @@ class FaultUnitTop(wiring.Component):
             self.miss_changes.eq(changes.miss_changes),
             changes.fault_vpn.eq(unit.changes_vpn),
             unit.changes.eq(changes.fault_changes),
-            changes.command.eq(self.command.event_valid),
+            changes.command.eq(self.command.event_valid | unit.surrounded),
             changes.committed.eq(unit.committed),
             changes.committed_vpn.eq(unit.fill_record.vpn),
         ]
@@ -148,7 +179,14 @@ class FaultUnitTop(wiring.Component):
         connect(m, unit.write, flipped(self.write))
         connect(m, slot.faults, unit.slot)
         m.d.comb += [getattr(unit, name).eq(getattr(self, name)) for name in STATE]
-        m.d.comb += [getattr(self.strobes, name).eq(getattr(unit, name)) for name, _ in data.Layout.cast(FaultStrobes)]
+        m.d.comb += [getattr(self.strobes, name).eq(getattr(unit, name)) for name, _ in data.Layout.cast(FaultStrobes) if name not in NOT_OF_THE_UNIT]
+        m.d.comb += [
+            self.strobes.stepping.eq(unit.slot.want & unit.slot.grant),
+            self.strobes.step_agent.eq(unit.steps.agent),
+            self.strobes.release.eq(unit.released.valid),
+            self.strobes.release_record.eq(unit.released.payload),
+            unit.released.ready.eq(self.released_ready),
+        ]
         m.d.comb += [self.event.eq(slot.event), self.event_valid.eq(slot.event_valid), self.pinned.eq(unit.pinned)]
         self._connect_state(m, sequences, locks, mm_locks)
         self._connect_commands(m, sequences, locks, mm_locks, slot)
@@ -173,11 +211,12 @@ class FaultUnitTop(wiring.Component):
             mm_locks.read_release.eq(unit.mm_release),
             unit.mm_may_read.eq(mm_locks.may_read),
             unit.mm_freed.eq(command.mm_unlock),
-            unit.invalidate.eq(command.invalidate),
-            unit.record.eq(command.record),
+            unit.invalidate.eq(command.invalidate | unit.flush),
+            unit.record.eq(Mux(unit.flush, unit.flush_record, command.record)),
             unit.changed.eq(command.changed),
             unit.changed_space.eq(command.changed_space),
             unit.changed_vpn.eq(command.changed_vpn),
+            *(getattr(unit, name).eq(getattr(command, name)) for name in ("updated", "updated_space", "updated_vpn")),
         ]
 
     def _connect_commands(self, m: Module, sequences: SequenceTable, locks: PteLocks, mm_locks: MmLocks, slot: StepSlot) -> None:

@@ -25,6 +25,9 @@ __all__ = ["GoldenMachine"]
 
 ZERO_FRAME, CONTROL = 0x2E0, 0x2E8
 """Register offsets; the others are the rings'."""
+POLICY_MASK, UNZEROED = 3, 1 << 8
+"""Fields of `control`; UNZEROED: the frames of the free ring are not zeroed."""
+PAGE_BITS = 12
 EVENT, REQUEST, ANSWER = 0, 1, 2
 WATCHDOG = 2_000_000
 Observer = Callable[[list[int]], None]
@@ -37,11 +40,13 @@ class GoldenMachine(Machine):
     ----------
     ports, tags : requester ports, and requests that each may have outstanding.
     strict : also watch every write to a VMA tree (slow).
-    seed, contexts, spaces, max_retries, sequence_entries, lock_rounds, mm_lock_patience, zap_chunk, removed : as of `Engine`.
+    seed, contexts, spaces, max_retries, sequence_entries, lock_rounds, mm_lock_patience, zap_chunk, srcu_calls, removed : as of
+        `Engine`.
 
     Attributes
     ----------
     memory : words by address. engine : whose `world` has the roots of the spaces.
+    responses : (port, tag, code) of every ATS.PRGR, in order.
     violations : what software did against the contract that no event shows.
     on_event, on_request, on_answer : observers of the merged log, given the record [kind, cycle, fields...]; in order.
     on_write : observer of software writes (cycle, address, value), before they take effect.
@@ -59,10 +64,11 @@ class GoldenMachine(Machine):
         self._rings = Rings(self.memory)
         self._rules = SoftwareRules(self, strict)
         self._ports = Ports(self.read64, self._reply, self._rules.translated)
-        self.engine = self._ports.engine = Engine(self, self._observe, others=(self._ports.turn,), seed=seed, removed=removed, **engine)
+        self.engine = self._ports.engine = Engine(self, self._observe, others=(self._ports.turn,), ports=ports, seed=seed, removed=removed, **engine)
         self._registers: dict[int, int] = {}
         self._issued: dict[tuple[int, int], int] = {}
         self._answers: list[Answer] = []
+        self.responses: list[tuple[int, int, int]] = []
 
     @classmethod
     def of(cls, config: "EngineConfig", *, seed: int = 1, strict: bool = False) -> "GoldenMachine":
@@ -70,7 +76,7 @@ class GoldenMachine(Machine):
         return cls(
             ports=config.ports, tags=config.port_misses, strict=strict, seed=seed, contexts=config.contexts, spaces=config.spaces,
             max_retries=config.max_retries, sequence_entries=config.sequence_entries, lock_rounds=config.lock_rounds,
-            mm_lock_patience=config.mm_lock_patience, zap_chunk=config.zap_chunk,
+            mm_lock_patience=config.mm_lock_patience, zap_chunk=config.zap_chunk, srcu_calls=config.srcu_calls,
         )  # fmt: skip
 
     @property
@@ -92,7 +98,7 @@ class GoldenMachine(Machine):
         return self.memory.get(address, 0)
 
     def write64(self, address: int, value: int) -> None:
-        self._rules.software_writes(address)
+        self._rules.software_writes(address, value)
         if self.on_write is not None:
             self.on_write(self.cycle, address, value)
         self.memory[address] = value
@@ -102,7 +108,8 @@ class GoldenMachine(Machine):
         if offset in (ZERO_FRAME, ZERO_FRAME + 4):
             self.engine.world.zero_frame = self._registers.get(ZERO_FRAME, 0) | self._registers.get(ZERO_FRAME + 4, 0) << 32
         elif offset == CONTROL:
-            self.engine.world.policy = POLICIES[value]
+            self.engine.world.policy = POLICIES[value & POLICY_MASK]
+            self.engine.world.unzeroed = bool(value & UNZEROED)
         else:
             self._rings.write_register(offset, value)
 
@@ -171,6 +178,23 @@ class GoldenMachine(Machine):
     def put_released(self, entry: int, space: int, vpn: int) -> None:
         self._rings.put_released(entry, vpn | space << 48)
 
+    def copy_page(self, source: int, frame: int) -> None:
+        """The data of frames is not modelled; but what was a page table has words here, and is none any more."""
+        self.zero_page(frame)
+
+    def zero_page(self, frame: int) -> None:
+        for address in range(frame << PAGE_BITS, frame + 1 << PAGE_BITS, 8):
+            self.memory.pop(address, None)
+
+    def has_room_for_completion(self) -> bool:
+        return self._rings.has_room_for_completion()
+
+    def put_completion(self, cookie: int, space: int) -> None:
+        self._rings.put_completion(cookie, space)
+
+    def page_response(self, port: int, tag: int, code: int) -> None:
+        self.responses.append((port, tag, code))
+
     def put_page_request(self, context: Context) -> Outcome:
         request = context.request
         assert request is not None
@@ -191,7 +215,9 @@ class GoldenMachine(Machine):
 
     def _observe(self, event: StepEvent) -> None:
         if event.first == Step.INVALIDATE:
-            self._ports.invalidate(event)
+            self._ports.invalidate(event.space, event.vpn, event.data)
+        elif event.first == Step.FLUSH:
+            self._ports.invalidate(event.space, event.vpn, 1)
         self._rules.event(event)
         if self.on_event is not None:
             self.on_event([EVENT, self.cycle, *event])

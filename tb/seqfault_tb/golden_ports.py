@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from seqfault_golden import REASON, Access, Cause, Features, How, Outcome, PagingMode, Refusal, Status, StepEvent, translate
+from seqfault_golden import REASON, Access, Cause, Features, How, Outcome, PagingMode, Refusal, Status, translate
 from seqfault_golden.layout import EVERY_SPACE, leaf_pa, permits, satp_levels
 from seqfault_golden.replay import Engine, Request
 
@@ -54,13 +54,13 @@ class Ports:
         """A translation is known from now on."""
         self._kept[space, level, vpn >> 9 * level] = pte
 
-    def invalidate(self, event: StepEvent) -> None:
-        """An INVALIDATE took effect."""
-        last = event.vpn + event.data - 1
+    def invalidate(self, space: int, first: int, pages: int) -> None:
+        """An INVALIDATE took effect; `pages` 0: all."""
+        last = first + pages - 1
         for key in list(self._kept):
-            space, level, index = key
-            hit = event.data == 0 or event.vpn >> 9 * level <= index <= last >> 9 * level
-            if hit and event.space in (EVERY_SPACE, space):
+            kept_space, level, index = key
+            hit = pages == 0 or first >> 9 * level <= index <= last >> 9 * level
+            if hit and space in (EVERY_SPACE, kept_space):
                 del self._kept[key]
 
     def _held(self, space: int, vpn: int) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The queues and rings of the `GoldenMachine`, as their registers say. [docs/software-contract.md: Command queue, Page requests, Rings]"""
+"""The queues and rings of the `GoldenMachine`, as their registers say. [docs/software-contract.md: Command queue, Page requests, Rings, SRCU]"""
 
 from .machine import QueuePointers
 
@@ -6,6 +6,7 @@ __all__ = ["Rings"]
 
 CQB, CQT, CQCSR, PQB, PQH, PQCSR = 0x18, 0x24, 0x48, 0x38, 0x40, 0x50
 FFB, FFT, FFCSR, RFB, RFH, RFCSR = 0x2B8, 0x2C4, 0x2D8, 0x2C8, 0x2D0, 0x2DC
+SCB, SCH, SCCSR = 0x1300, 0x1308, 0x1310
 """Register offsets."""
 ON = 1
 CQMF, CMD_ILL, FENCE_W_IP = 1 << 8, 1 << 10, 1 << 11
@@ -20,7 +21,7 @@ class Rings:
     def __init__(self, memory: dict[int, int]) -> None:
         self._memory = memory
         self._registers: dict[int, int] = {}
-        self._cq_head = self._pq_tail = self._free_head = self._released_tail = 0
+        self._cq_head = self._pq_tail = self._free_head = self._released_tail = self._completion_tail = 0
         self._cqcsr = self._pqcsr = 0
         self.moved = False
 
@@ -36,6 +37,7 @@ class Rings:
         """As the registers show them."""
         return QueuePointers(
             cq_head=self._cq_head, pq_tail=self._pq_tail, free_head=self._free_head, released_tail=self._released_tail, cqcsr=self._cqcsr,
+            completion_tail=self._completion_tail,
         )  # fmt: skip
 
     # --- command queue ----------------------------------------------------------------------------------------------
@@ -82,6 +84,16 @@ class Rings:
         base, mask = self._ring(RFB)
         self._put(base + 16 * self._released_tail, entry, where)
         self._released_tail = self._released_tail + 1 & mask
+
+    # --- SRCU -------------------------------------------------------------------------------------------------------
+
+    def has_room_for_completion(self) -> bool:
+        return self._is_on(SCCSR) and (self._completion_tail + 1 & self._ring(SCB)[1]) != self._register(SCH)
+
+    def put_completion(self, cookie: int, space: int) -> None:
+        base, mask = self._ring(SCB)
+        self._put(base + 16 * self._completion_tail, cookie, space << 48)
+        self._completion_tail = self._completion_tail + 1 & mask
 
     # --- page requests ----------------------------------------------------------------------------------------------
 

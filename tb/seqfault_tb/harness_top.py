@@ -18,11 +18,11 @@ WORD = 32
 EVENT_FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
 HARNESS_FILES = ("seqfault_harness.cpp", "seqfault_sim.sv")
 _EVENT_WIDTHS = (6, 6, 6, 5, 16, 48, 16, 32, 64, 64)
-_POINTERS = ("cq_head", "pq_tail", "free_head", "released_tail", "cqcsr")
+_POINTERS = ("cq_head", "pq_tail", "free_head", "released_tail", "cqcsr", "completion_tail")
 _ANSWER = {"VALID": 1, "TAG": 1, "STATUS": 1, "HOW": 1, "REASON": 1, "PA": 2}
 _REQUEST = {"VALID": 1, "VA": 2, "SPACE": 1, "ACCESS": 1, "FLAGS": 1, "TAG": 1}
 _TO_HOST_AXI = (
-    "arvalid", "araddr", "arid", "arlen", "arlock", "rready", "awvalid", "awaddr", "awid", "awlock", "wvalid", "wdata", "wstrb", "bready",
+    "arvalid", "araddr", "arid", "arlen", "arlock", "rready", "awvalid", "awaddr", "awid", "awlen", "awlock", "wvalid", "wdata", "wstrb", "bready",
 )  # fmt: skip
 _FROM_HOST_AXI = ("arready", "rvalid", "rdata", "rid", "rlast", "rresp", "awready", "wready", "bvalid", "bid", "bresp")
 _TO_HOST_LITE = ("awready", "wready", "bvalid", "arready", "rvalid", "rdata")
@@ -60,6 +60,7 @@ def _layout(config: EngineConfig) -> tuple[_Packer, _Packer]:
         to_host.place(f"EV_{name.upper()}", 1 if width <= WORD else 2)
     to_host.place("REQREADY", config.ports)
     to_host.place("ANSWER", config.ports * sum(_ANSWER.values()))
+    to_host.place("RESPONSE", config.ports)
     from_host.place("REQUEST", config.ports * sum(_REQUEST.values()))
     from_host.place("PLANT", 1)
     from_host.place("PAD", 1)  # every field may be read as two words
@@ -158,3 +159,4 @@ class HarnessTop(wiring.Component):
                 put(base + answer_at[name.upper()], Value.cast(getattr(answer.payload, name)))
             put(base + answer_at["PA"], answer.payload.pa, 2)
             m.d.comb += answer.ready.eq(1)
+            put(to_host.offsets["RESPONSE"] + port, Value.cast(self.engine.responses[port]))

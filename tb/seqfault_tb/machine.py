@@ -41,13 +41,14 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuePointers:
-    """The indices that the engine moves, as the registers `cqh`, `pqt`, `ffh` and `rft` show them, and `cqcsr`."""
+    """The indices that the engine moves, as the registers `cqh`, `pqt`, `ffh`, `rft` and `sct` show them, and `cqcsr`."""
 
     cq_head: int
     pq_tail: int
     free_head: int
     released_tail: int
     cqcsr: int
+    completion_tail: int
 
 
 class Machine(ABC):

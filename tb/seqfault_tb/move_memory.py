@@ -1,16 +1,16 @@
-"""Memory at the Mover's own two ports: any latency and back-pressure, bursts of different tags in any order, and what the ports promise."""
+"""Memory at a block's own ports: any latency and back-pressure, bursts of different tags in any order, and what the ports promise."""
 
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from seqfault_rtl.memory_bursts import MemoryBurstRequest
-from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryWriteResponse
+from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryWriteRequest, MemoryWriteResponse
 
 from .fields import pack, unpack
-from .memory_ports import PAGE_BYTES, WORD_BYTES, WordMemory
+from .memory_ports import ALL_STROBES, PAGE_BYTES, WORD_BYTES, WordMemory
 
-__all__ = ["BurstWrites", "LatentReads", "wires"]
+__all__ = ["BurstWrites", "LatentReads", "LatentWrites", "wires"]
 
 
 def wires(dut: Any, prefix: str) -> list[Any]:
@@ -39,9 +39,12 @@ class _Port:
         self.asked: list[int] = []
         self._request[1].value = self._response[0].value = 0
 
-    def set_pace(self, *, ready: float, rate: float, latency: Callable[[], int]) -> None:
-        """Probability that something is taken, and that something is answered, in a cycle; `latency` gives the cycles of each burst."""
-        self._ready, self._rate, self._latency = ready, rate, latency
+    def set_pace(self, *, ready: float, rate: float, latency: Callable[[], int], in_order: bool = False) -> None:
+        """Probability that something is taken, and that something is answered, in a cycle; `latency` gives the cycles of each burst.
+
+        `in_order`: the bursts are answered in the order of their requests, whatever their tags.
+        """
+        self._ready, self._rate, self._latency, self._in_order = ready, rate, latency, in_order
 
     @property
     def outstanding(self) -> int:
@@ -58,7 +61,7 @@ class _Port:
     def _choose(self) -> None:
         """Perhaps offer an answer: of any tag, of the oldest burst that has it."""
         if self._offered is None and self._bursts and self._rng.random() < self._rate:
-            tag = self._rng.choice(self._bursts)["tag"]
+            tag = (self._bursts[0] if self._in_order else self._rng.choice(self._bursts))["tag"]
             oldest = next(burst for burst in self._bursts if burst["tag"] == tag)
             if oldest["due"] <= self.now:
                 self._offered = oldest
@@ -137,4 +140,37 @@ class BurstWrites(_Port):
             if len(self._filling["data"]) == len(self._filling["words"]):
                 self._filling["due"] = self.now + self._latency()
                 self._filling = None
+        self.now += 1
+
+
+class LatentWrites(_Port):
+    """A `MemoryWriteSignature` port: a word is visible when it is answered, `latency` cycles after its request.
+
+    Members
+    -------
+    failing : addresses at which writes fail, but not reads.
+    """
+
+    def __init__(self, dut: Any, prefix: str, memory: WordMemory, rng: Random) -> None:
+        super().__init__(dut, prefix, memory, rng)
+        self.failing: set[int] = set()
+
+    def drive(self) -> None:
+        self._request[1].value = self._rng.random() < self._ready
+        self._choose()
+
+    def _answer(self, burst: dict[str, Any]) -> int:
+        (address,) = burst["words"]
+        failed = address in self._memory.failing | self.failing
+        if not failed:
+            self._memory.store(address, burst["data"], ALL_STROBES & ~burst["keep"])
+        return pack(MemoryWriteResponse, {"tag": burst["tag"], "error": failed})
+
+    def sample(self) -> None:
+        if self._offered is not None and self._response[1].value:
+            self._bursts.remove(self._offered)
+            self._offered = None
+        if self._request[0].value and self._request[1].value:
+            asked = unpack(MemoryWriteRequest, int(self._request[2].value))
+            self._begin(asked | {"beats": 0}).update(data=asked["data"], keep=asked["keep"])
         self.now += 1

@@ -15,7 +15,8 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from seqfault_rtl import messages
 
-from .axi_memory import AxiChecker, FailingRegion, attach_memory
+from .axi_bursts import BurstChecker
+from .axi_memory import FailingRegion, attach_memory
 from .errors import HangError
 from .fields import pack, unpack
 from .machine import Answer, Machine, QueuePointers, Request
@@ -24,7 +25,7 @@ __all__ = ["PinMachine"]
 
 CLOCK_NS = 10
 EVENT_FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
-_POINTERS = ("cq_head", "pq_tail", "free_head", "released_tail", "cqcsr")
+_POINTERS = ("cq_head", "pq_tail", "free_head", "released_tail", "cqcsr", "completion_tail")
 
 
 class PinMachine(Machine):
@@ -36,6 +37,7 @@ class PinMachine(Machine):
     rng : source of all back-pressure. pause : probability with which each AXI channel and each answer port pauses in a cycle.
     watchdog : cycles without an answer, a request or a moved index after which `wait` raises `HangError`.
     on_event, on_request, on_answer, on_write : observers, as those of `FastMachine`.
+    responses : (port, tag, code) of every page response that a port got, in order.
     """
 
     def __init__(self, dut: SimHandleBase, *, ports: int, tags: int, rng: Random, pause: float = 0.2, watchdog: int = 20_000) -> None:
@@ -45,7 +47,8 @@ class PinMachine(Machine):
         self._queues: list[deque[Request]] = [deque() for _ in range(ports)]
         self._issued: dict[tuple[int, int], int] = {}
         self._answers: list[Answer] = []
-        self._pointers = QueuePointers(cq_head=0, pq_tail=0, free_head=0, released_tail=0, cqcsr=0)
+        self.responses: list[tuple[int, int, int]] = []
+        self._pointers = QueuePointers(cq_head=0, pq_tail=0, free_head=0, released_tail=0, cqcsr=0, completion_tail=0)
         self._happened = Event()
         self._deadline: int | None = None
         self._progress = 0
@@ -68,7 +71,7 @@ class PinMachine(Machine):
         await ClockCycles(dut.clk, 4)
         dut.rst.value = 0
         await ClockCycles(dut.clk, 2)
-        self.bus_checker = AxiChecker(dut, "axi")
+        self.bus_checker = BurstChecker(dut, "axi")
         for port in range(self.ports):
             start_soon(self._drive_port(port))
         start_soon(self._watch())
@@ -162,6 +165,9 @@ class PinMachine(Machine):
                 self._happened.set()
 
     def _watch_port(self, port: int) -> None:
+        response = unpack(messages.PageResponse, int(self._pin(f"responses__{port}").value))
+        if response["valid"]:
+            self.responses.append((port, response["tag"], response["code"]))
         if self._pin(f"requests__{port}__valid").value and self._pin(f"requests__{port}__ready").value:
             request = self._queues[port][0]
             self._issued[port, request.tag] = self._cycle

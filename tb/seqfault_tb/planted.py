@@ -12,7 +12,7 @@ from seqfault_rtl.engine import Engine
 from seqfault_rtl.fault_context import AfterStep, ContextState
 from seqfault_rtl.fault_steps import FaultSteps
 from seqfault_rtl.fault_unit import FaultUnit
-from seqfault_rtl.messages import FillRecord, Step
+from seqfault_rtl.messages import FillRecord, Outcome, Step
 
 __all__ = ["Plant", "PlantedEngine"]
 
@@ -54,6 +54,10 @@ class Plant(enum.Enum, shape=8):
     """D is set for loads too"""
     FENCE_FORGETS_UPDATES = 15
     """a fence does not wait for the setting of A and D"""
+    ABORT_NOT_COUNTED = 16
+    """the counters miss the attempts that ended with ODD"""
+    ATTEMPTS_COUNTED = 17
+    """each attempt counts as a fault that begins"""
 
 
 def _lock(m: Module, s: "FaultSteps") -> None:
@@ -140,6 +144,7 @@ class PlantedEngine(Engine):
             # every lookup descends, for the length of a race; the stress program has space 0
             m.d.comb += [self.finder.flush_space.eq(1), self.finder.flush_index.eq(0)]
         self._fill_late(m)
+        self._miscount(m)
         return m
 
     def _fill_late(self, m: Module) -> None:
@@ -150,3 +155,11 @@ class PlantedEngine(Engine):
         m.d.sync += late.eq(self.command_unit.invalidate & (self.plant == Plant.FILL_AFTER_INVALIDATE))
         with m.If(late):
             m.d.comb += [self.translator.fill.eq(1), self.translator.fill_port.eq(port), self.translator.fill_record.eq(record)]
+
+    def _miscount(self, m: Module) -> None:
+        """Counters that miss a kind of abort, or take the attempts of a fault for faults."""
+        counters, unit = self.register_file.counters, self.fault_unit
+        with m.If((self.plant == Plant.ABORT_NOT_COUNTED) & (unit.abort_reason == Outcome.ODD)):
+            m.d.comb += counters.outcome_valid.eq(0)
+        with m.If((self.plant == Plant.ATTEMPTS_COUNTED) & unit.slot.event_valid & (unit.slot.event.first == Step.R0)):
+            m.d.comb += counters.began.eq(1)

@@ -12,7 +12,7 @@ from cocotbext.axi import AxiBus, AxiRam
 from seqfault_rtl.messages import MemoryReadRequest, MemoryReadResponse, MemoryWriteRequest, MemoryWriteResponse
 
 from .axi_bursts import BurstChecker, BurstMemory
-from .axi_memory import EXOKAY, pause_channels
+from .axi_memory import EXOKAY, FailingRegion, attach_memory, pause_channels
 from .burst_client import BurstClient
 from .bus_client import Client
 from .fields import pack, unpack
@@ -193,6 +193,24 @@ async def random_traffic(dut):
     await bench.start()
     bench.traffic(60)
     await bench.drain(lambda address: int.from_bytes(ram.read(address, WORD_BYTES), "little"))
+
+
+@cocotb.test(timeout_time=10, timeout_unit="ms")
+async def engine_memory(dut):
+    """The memory of the engine's tests: words of bursts fail one by one, and all others are seen when they are written."""
+    rng = Random(SEED + 9)
+    bench, seen = Bench(dut, rng), {}
+    region = FailingRegion(seen.__setitem__)
+    preload(region.set_word)
+    for base in (READ_BASE, BURST_BASE):
+        bench.failing |= {base + WORD_BYTES * rng.randrange(PAGES * PAGE_BYTES // WORD_BYTES) for _ in range(64)}
+    region.failing = bench.failing
+    attach_memory(dut, "axi", region, rng, 0.3)
+    await bench.start()
+    bench.traffic(60)
+    await bench.drain(region.word)
+    in_bursts = {address: word for address, word in bench.written.items() if address >= BURST_BASE}
+    assert {address: word for address, word in seen.items() if address >= BURST_BASE} == in_bursts, "writes were seen otherwise than made"
 
 
 @cocotb.test(timeout_time=10, timeout_unit="ms")

@@ -8,13 +8,17 @@ from .state_bench import StateBench
 from .state_blocks import STATE_CONFIG
 
 CONTEXTS, PATIENCE = STATE_CONFIG.contexts, STATE_CONFIG.mm_lock_patience
-WAKERS = 4
+WAKERS = 7
+SEEN = {
+    AfterStep.GO_ON: "go_on", AfterStep.WAIT: "wait", AfterStep.PARK_LOCK: "lock", AfterStep.PARK_MM: "mm", AfterStep.FREE: "free",
+    AfterStep.PARK_FLUSH: "flush",
+}  # fmt: skip
 FAIR = 4 * CONTEXTS
 """Steps of others that a ready context may have to wait for (two rounds)."""
 
 
 class Model:
-    """`state` of each context in use: ready, wait, lock or mm; `since`: when it became so."""
+    """`state` of each context in use: ready, wait, lock, mm or flush."""
 
     def __init__(self) -> None:
         self.state: dict[int, str] = {}
@@ -31,17 +35,18 @@ class Model:
 
 @cocotb.test()
 async def random_contexts(dut) -> None:
-    """Contexts step only when ready, each in its turn; parked ones wake by their lock alone, or by patience."""
+    """Contexts step only when ready, each in its turn; parked ones wake by their lock alone, by patience, or when the TLBs are done."""
     bench = StateBench(dut, "schedule")
     rng = bench.rng
-    await bench.start("step", "take", "pin", "unpin", "lock_freed", "mm_freed", *(f"wake__{index}" for index in range(WAKERS)))
+    await bench.start("step", "take", "pin", "unpin", "lock_freed", "mm_freed", "flushed", *(f"wake__{index}" for index in range(WAKERS)))
     model = Model()
-    seen = dict.fromkeys(("free", "lock", "mm", "wait", "patience", "go_on"), 0)
-    idle = 0
+    seen = dict.fromkeys(("free", "lock", "mm", "wait", "patience", "go_on", "flush", "flush waits", "flush at once"), 0)
+    idle = flushing = 0
     for cycle in range(6000):
         take, slot = rng.random() < 0.3, rng.random() < 0.8
         lock_freed, mm_freed = rng.random() < 0.05, rng.random() < 0.02
-        bench.drive(step=0, take=0, lock_freed=lock_freed, mm_freed=mm_freed, pin=0, unpin=0)
+        flushing = max(flushing - 1, 0) if rng.random() < 0.95 else rng.randrange(40)
+        bench.drive(step=0, take=0, lock_freed=lock_freed, mm_freed=mm_freed, pin=0, unpin=0, flushed=not flushing)
         waiting = [agent for agent, state in model.state.items() if state == "wait"]
         rng.shuffle(waiting)
         woken = [agent for agent in waiting[:WAKERS] if rng.random() < 0.3]
@@ -67,12 +72,14 @@ async def random_contexts(dut) -> None:
         assert idle <= 2, f"{ready} are ready, none is next"
         over_patience = bool(valid and bench.read("patience_over"))
         for other, state in model.state.items():
-            if (state == "lock" and lock_freed) or (state == "mm" and mm_freed):
+            if (state == "lock" and lock_freed) or (state == "mm" and mm_freed) or (state == "flush" and not flushing):
                 model.make(other, "ready")
+                seen["flush at once"] += state == "flush"
+            seen["flush waits"] += state == "flush" and flushing > 0
         for other in woken:
             model.make(other, "ready")
         if stepping:
-            choices = [AfterStep.GO_ON, AfterStep.WAIT, AfterStep.PARK_LOCK, AfterStep.FREE]
+            choices = [AfterStep.GO_ON, AfterStep.WAIT, AfterStep.PARK_LOCK, AfterStep.PARK_FLUSH, AfterStep.FREE]
             after = rng.choice(choices + ([] if over_patience else [AfterStep.PARK_MM]))
             pin, unpin = rng.choice(((0, 0), (1, 0), (0, 1)))
             bench.drive(step=1, after=after.value, pin=pin, unpin=unpin)
@@ -88,8 +95,8 @@ async def random_contexts(dut) -> None:
             if after == AfterStep.FREE:
                 del model.state[agent]
             else:
-                model.make(agent, {"GO_ON": "ready", "WAIT": "wait", "PARK_LOCK": "lock", "PARK_MM": "mm"}[after.name])
-            seen[{"GO_ON": "go_on", "WAIT": "wait", "PARK_LOCK": "lock", "PARK_MM": "mm", "FREE": "free"}[after.name]] += 1
+                model.make(agent, "ready" if after == AfterStep.GO_ON else SEEN[after])
+            seen[SEEN[after]] += 1
         for other, state in model.state.items():
             late = state == "mm" and cycle - model.parked_at[other] > 2 * PATIENCE + 8 * CONTEXTS
             assert not late, f"context {other} waits for the mm lock beyond its patience"

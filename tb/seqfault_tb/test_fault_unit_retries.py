@@ -9,7 +9,7 @@ from seqfault_golden.layout import Outcome, VmaFlag
 
 from .fault_case import CHECKED, CLASSIC, COMMIT, FRAMES, FULL, ID, LIMIT, LOAD, PAGE, RETRIED, SPECULATIVE, STORE, Case, aborted, software
 from .fault_unit_top import TEST_CONFIG as CONFIG
-from .fault_world import NONE
+from .fault_world import MALFORMED
 
 # --- failures that are retried --------------------------------------------------------------------------------------
 
@@ -234,11 +234,11 @@ async def vma_lock_keeps_writers_out(dut) -> None:
     await case.fault(STORE, FULL, SPECULATIVE)
     assert case.log.index("R18") < case.log.index("SEQ_BEGIN")
     case = await Case(dut, "vma-lock").start()
-    case.world.walked = {"outcome": NONE, "level": 1, "pte": 0}
+    case.world.walked = {"outcome": MALFORMED, "level": 1, "pte": 4}
     case.section(after=case.seen("R1-R6"))
-    reason = Outcome.NO_TABLE
+    reason = Outcome.BAD_TABLE
     await case.fault(STORE, aborted("R0 R1-R6 R7", reason, final=True), software(reason))
-    assert case.log.index("UNDO!NO_TABLE") < case.log.index("SEQ_BEGIN")
+    assert case.log.index("UNDO!BAD_TABLE") < case.log.index("SEQ_BEGIN")
     case = await Case(dut, "vma-lock").start()
     case.commands.sequence_begin(ID)
     case.commands.sequence_end(ID, after=case.seen("R1-R2!ODD"))

@@ -18,14 +18,16 @@ PATIENCE_NS = 20_000
 SETTLE_NS = 1
 CAPABILITIES, FCTL = 0x00, 0x08
 IPSR, ZERO_FRAME, CONTROL, ERRORS, ICVEC = 0x54, 0x2E0, 0x2E8, 0x2EC, 0x2F8
-CYCLES, DROPPED, RELEASED_WAIT, FAULTS_DROPPED, ANSWERS, OUTCOMES = 0x1000, 0x1008, 0x1010, 0x1018, 0x1100, 0x1200
-UNMAPPED = (0x0C, 0x10, 0x58, 0x270, 0x2F0, 0x300, 0xFFC, 0x1020, 0x1128, 0x1300, 0x1FFC)
+CYCLES, DROPPED, RELEASED_WAIT, FAULTS_DROPPED, SRCU_REFUSED, ANSWERS, OUTCOMES = 0x1000, 0x1008, 0x1010, 0x1018, 0x1020, 0x1100, 0x1200
+FAULTS, FAULT_CYCLES = 0x1028, 0x1030
+UNMAPPED = (0x0C, 0x10, 0x58, 0x270, 0x2F0, 0x300, 0xFFC, 0x1038, 0x1128, 0x1314, 0x1FFC)
 QUEUES = {
     "command_queue": {"base": 0x18, "software": 0x24, "engine": 0x20, "csr": 0x48, "in": "head", "out": "tail"},
     "fault_queue": {"base": 0x28, "software": 0x30, "engine": 0x34, "csr": 0x4C, "in": "tail", "out": "head"},
     "page_queue": {"base": 0x38, "software": 0x40, "engine": 0x44, "csr": 0x50, "in": "tail", "out": "head"},
     "free_ring": {"base": 0x2B8, "software": 0x2C4, "engine": 0x2C0, "csr": 0x2D8, "in": "head", "out": "tail"},
     "released_ring": {"base": 0x2C8, "software": 0x2D0, "engine": 0x2D4, "csr": 0x2DC, "in": "tail", "out": "head"},
+    "completion_ring": {"base": 0x1300, "software": 0x1308, "engine": 0x130C, "csr": 0x1310, "in": "tail", "out": "head"},
 }
 ENABLE, INTERRUPT, FAULT, ON, BUSY = 1 << 0, 1 << 1, 1 << 8, 1 << 16, 1 << 17
 STICKY = [
@@ -33,16 +35,23 @@ STICKY = [
     ("fault_queue", "memory_fault", 8, True), ("fault_queue", "overflow", 9, True),
     ("page_queue", "memory_fault", 8, True), ("page_queue", "overflow", 9, True), ("free_ring", "memory_fault", 8, True),
     ("released_ring", "memory_fault", 8, True), ("released_ring", "overflow", 9, False),
+    ("completion_ring", "memory_fault", 8, True), ("completion_ring", "overflow", 9, False), ("completion_ring", "srcu_refused", 10, False),
 ]  # fmt: skip
-"""Queue, strobe, bit of its CSR, whether it stops the queue."""
-PENDING = {"command_queue": 0, "fault_queue": 1, "page_queue": 3, "free_ring": 8, "released_ring": 9}
-WIRES = {"command_queue": 0, "page_queue": 1, "free_ring": 2, "released_ring": 3, "fault_queue": 4}
+"""Queue, strobe (of the queue's port; `srcu_refused` is a pin of its own), bit of its CSR, whether it stops the queue."""
+PENDING = {"command_queue": 0, "fault_queue": 1, "page_queue": 3, "free_ring": 8, "released_ring": 9, "completion_ring": 10}
+WIRES = {"command_queue": 0, "page_queue": 1, "free_ring": 2, "released_ring": 3, "fault_queue": 4, "completion_ring": 5}
+PRODUCERS = ("fault_queue", "page_queue", "released_ring", "completion_ring")
 LOCKED_WRITE, BUSY_WRITE = 1 << 0, 1 << 1
 
 
 def pauses(rng: Random, probability: float) -> Iterator[bool]:
     while True:
         yield rng.random() < probability
+
+
+def strobe_name(queue: str, strobe: str) -> str:
+    """The pin of a strobe in `STICKY`."""
+    return strobe if strobe == "srcu_refused" else f"{queue}__{strobe}"
 
 
 class Bench:
@@ -59,14 +68,15 @@ class Bench:
     async def start(self) -> "Bench":
         dut = self.dut
         Clock(dut.clk, 10, unit="ns").start()
-        for name in ("how", "outcome_valid", "outcome"):
+        for name in ("how", "outcome_valid", "outcome", "began", "ended"):
             getattr(dut, f"counters__{name}").value = 0
         for queue, names in QUEUES.items():
             for name in ("busy", "memory_fault", names["in"]):
                 getattr(dut, f"{queue}__{name}").value = 0
         for name in ("illegal", "fence_done"):
             getattr(dut, f"command_queue__{name}").value = 0
-        for queue in ("fault_queue", "page_queue", "released_ring"):
+        dut.srcu_refused.value = 0
+        for queue in PRODUCERS:
             for name in ("overflow", "dropped", "written"):
                 getattr(dut, f"{queue}__{name}").value = 0
         dut.rst.value = 1
@@ -115,7 +125,7 @@ async def reset_values(dut):
         await bench.expect(queue["base"], 0, 8)
         for name in ("software", "engine", "csr"):
             await bench.expect(queue[name], 0)
-    for offset in (IPSR, ZERO_FRAME, CONTROL, ERRORS, DROPPED, RELEASED_WAIT, FAULTS_DROPPED):
+    for offset in (IPSR, ZERO_FRAME, CONTROL, ERRORS, DROPPED, RELEASED_WAIT, FAULTS_DROPPED, SRCU_REFUSED, FAULTS, FAULT_CYCLES):
         await bench.expect(offset, 0)
     for offset in UNMAPPED:
         await bench.write(offset, 0xFFFF_FFFF)
@@ -203,7 +213,8 @@ async def sticky_bits(dut):
     for queue, strobe, bit, stops in STICKY:
         csr = QUEUES[queue]["csr"]
         await bench.write(csr, ENABLE)
-        await bench.strobe(f"{queue}__{strobe}")
+        name = strobe_name(queue, strobe)
+        await bench.strobe(name)
         await bench.expect(csr, ENABLE | ON | 1 << bit)
         assert bench.out(f"{queue}__stop") == stops, f"{queue}.{strobe}: stop is {bench.out(f'{queue}__stop')}"
         await bench.write(csr, ENABLE)
@@ -211,14 +222,14 @@ async def sticky_bits(dut):
         await bench.write(csr, ENABLE | 1 << bit)
         await bench.expect(csr, ENABLE | ON)
         assert bench.out(f"{queue}__stop") == 0
-        await bench.strobe(f"{queue}__{strobe}")
+        await bench.strobe(name)
         await bench.write(csr, 0)
         await bench.expect(csr, 1 << bit)
         await bench.write(csr, ENABLE)
         await bench.expect(csr, ENABLE | ON)
-        getattr(dut, f"{queue}__{strobe}").value = 1
+        getattr(dut, name).value = 1
         await bench.write(csr, ENABLE | 1 << bit)
-        getattr(dut, f"{queue}__{strobe}").value = 0
+        getattr(dut, name).value = 0
         await bench.expect(csr, ENABLE | ON | 1 << bit)
         await bench.write(csr, ENABLE | 1 << bit)
         await bench.write(csr, 0)
@@ -230,16 +241,16 @@ async def interrupts(dut):
     """Each cause raises its wire and pending bit if enabled, again while it lasts, and not if disabled."""
     bench = await Bench(dut).start()
     causes = [(queue, strobe, 1 << bit) for queue, strobe, bit, _ in STICKY]
-    causes += [(queue, "written", 0) for queue in ("fault_queue", "page_queue", "released_ring")]
+    causes += [(queue, "written", 0) for queue in PRODUCERS]
     for queue, strobe, sticky in causes:
         csr, pending, wire = QUEUES[queue]["csr"], 1 << PENDING[queue], 1 << WIRES[queue]
         await bench.write(csr, 0)
-        await bench.strobe(f"{queue}__{strobe}")
+        await bench.strobe(strobe_name(queue, strobe))
         await bench.expect(IPSR, 0)
         assert dut.interrupts.value == 0
         await bench.write(csr, ENABLE | INTERRUPT | sticky)
         await bench.expect(IPSR, 0)
-        await bench.strobe(f"{queue}__{strobe}")
+        await bench.strobe(strobe_name(queue, strobe))
         await bench.expect(IPSR, pending)
         assert dut.interrupts.value == wire
         await bench.write(IPSR, pending)
@@ -268,6 +279,8 @@ async def counters(dut):
     await bench.strobe("page_queue__dropped", cycles=3)
     await bench.strobe("released_ring__overflow", cycles=5)
     await bench.strobe("fault_queue__dropped", cycles=7)
+    await bench.strobe("srcu_refused", cycles=9)
+    await bench.strobe("completion_ring__overflow", cycles=11)
     for index, count in enumerate(answers):
         await bench.expect(ANSWERS + 8 * index, count, 8)
     for index, count in enumerate(outcomes):
@@ -275,10 +288,40 @@ async def counters(dut):
     await bench.expect(DROPPED, 3, 8)
     await bench.expect(RELEASED_WAIT, 5, 8)
     await bench.expect(FAULTS_DROPPED, 7, 8)
+    await bench.expect(SRCU_REFUSED, 9, 8)
+    await _fault_counters(bench)
     first = await bench.read(CYCLES, 8)
     for _ in range(100):
         await FallingEdge(dut.clk)
     assert 100 <= await bench.read(CYCLES, 8) - first <= 130
+
+
+async def _fault_counters(bench: Bench) -> None:
+    """Faults begin and end at random, up to as many at once as there are agents: each counts its cycles from the one to the other."""
+    dut, rng = bench.dut, bench.rng
+    running: list[int] = []
+    ended = cycles = most = 0
+    await FallingEdge(dut.clk)
+    for cycle in range(600):
+        began = len(running) < 63 and rng.random() < (0.8 if cycle < 250 else 0.3)
+        ends = bool(running) and rng.random() < (0.2 if cycle < 250 else 0.7)
+        if ends:
+            cycles += cycle - running.pop(rng.randrange(len(running)))
+            ended += 1
+        if began:
+            running.append(cycle)
+        most = max(most, len(running))
+        dut.counters__began.value, dut.counters__ended.value = began, ends
+        await FallingEdge(dut.clk)
+    dut.counters__began.value = 0
+    for cycle in range(600, 600 + len(running)):
+        cycles, ended = cycles + cycle - running.pop(), ended + 1
+        dut.counters__ended.value = 1
+        await FallingEdge(dut.clk)
+    dut.counters__ended.value = 0
+    assert most == 63
+    await bench.expect(FAULTS, ended, 8)
+    await bench.expect(FAULT_CYCLES, cycles, 8)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

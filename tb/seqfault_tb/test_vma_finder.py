@@ -14,9 +14,11 @@ from seqfault_rtl.messages import FindRequest, FindResponse, SpaceEntry
 
 from .fields import pack, unpack
 from .memory_ports import ReadResponder, WordMemory
+from .move_memory import LatentReads
 from .vma_trees import KIND_RECORD, TreeBuilder, Vma
 
 OK, NO_VMA, BUS_ERROR, BAD_TREE = 0, 1, 16, 22
+SHARED, ANON = 1 << 3, 1 << 4
 PATIENCE = 20000
 """Cycles in which all lookups must be answered."""
 SETTLE_NS = 1
@@ -24,10 +26,14 @@ HASTE = 0.25
 """Probability that a writer goes on with its change in a cycle."""
 MOST_VMAS = 12
 SEED = int(os.environ.get("FINDER_SEED", "1"))
+LOOKUPS = int(os.environ["LOOKUPS"])
 
 
 class Bench:
-    """Drives a VmaFinder cycle by cycle; `roots` by space and `sequences` by id are the on-chip tables."""
+    """Drives a VmaFinder cycle by cycle; `roots` by space and `sequences` by id are the on-chip tables, changed by a command in the next cycle.
+
+    `hint` is given in that cycle: a space and a page.
+    """
 
     def __init__(self, dut, rng: Random, **memory_options) -> None:
         self.dut, self.rng = dut, rng
@@ -38,15 +44,20 @@ class Bench:
         self.read = ReadResponder(dut, "memory", self.memory, rng, **memory_options)
         self.waiting: list[tuple[int, int]] = []
         self.outstanding: dict[int, tuple[int, int]] = {}
+        self.accepted: dict[int, int] = {}
+        self.latencies: list[int] = []
         self.answers: list[tuple[int, int, dict]] = []
         self.flush: int | None = None
+        self.hint: tuple[int, int] | None = None
+        self.shown: tuple[dict[int, int], dict[int, int]] = {}, {}
+        self.held: int | None = None
         self.response_ready = 0.7
         self.cycles = 0
 
     async def start(self) -> None:
         dut = self.dut
         Clock(dut.clk, 10, unit="ns").start()
-        for name in ("request__valid", "response__ready", "memory__request__ready", "memory__response__valid", "flush_space"):
+        for name in ("request__valid", "response__ready", "memory__request__ready", "memory__response__valid", "flush_space", "hint", "command"):
             getattr(dut, name).value = 0
         dut.rst.value = 1
         for _ in range(2):
@@ -68,19 +79,30 @@ class Bench:
         dut.flush_space.value = self.flush is not None
         dut.flush_index.value = self.flush or 0
         self.flush = None
+        dut.hint.value = self.hint is not None
+        dut.hint_space.value, dut.hint_vpn.value = self.hint or (0, 0)
+        self.hint = None
+        dut.command.value = self.shown != (self.roots, self.sequences)
         self.read.drive()
         await Timer(SETTLE_NS, unit="ns")
-        dut.sequence.value = self.sequences.get(int(dut.sequence_id.value), 0)
-        dut.space_entry.value = pack(SpaceEntry, {"mode": 8, "vmas": self.roots.get(int(dut.space.value), 0)})
+        roots, sequences = self.shown
+        dut.sequence.value = sequences.get(int(dut.sequence_id.value), 0)
+        dut.space_entry.value = pack(SpaceEntry, {"mode": 8, "vmas": roots.get(int(dut.space.value), 0)})
         await Timer(SETTLE_NS, unit="ns")
         self.read.sample()
         taken = []
+        offer_now = int(dut.response__payload.value) if dut.response__valid.value else None
+        assert self.held in (None, offer_now), "response: an offer changed before it was taken"
+        self.held = None if dut.response__ready.value else offer_now
         if dut.response__valid.value and dut.response__ready.value:
             answer = unpack(FindResponse, int(dut.response__payload.value))
             assert answer["tag"] in self.outstanding, f"answer to nobody: {answer}"
             taken.append((*self.outstanding.pop(answer["tag"]), answer))
+            self.latencies.append(self.cycles - self.accepted[answer["tag"]])
         if offer and dut.request__ready.value:
-            self.outstanding[tag] = self.waiting.pop(0)
+            self.outstanding[tag], self.accepted[tag] = self.waiting.pop(0), self.cycles
+        if self.shown != (self.roots, self.sequences):
+            self.shown = dict(self.roots), dict(self.sequences)
         self.answers += taken
         return taken
 
@@ -103,7 +125,7 @@ class Bench:
             size = self.rng.choice((1, 1, 2, 9, 512, 100_000))
             vma = Vma(
                 id=first_id + index, start=page, end=page + size, flags=self.rng.getrandbits(9), page_prot=self.rng.getrandbits(10),
-                record=self.builder.new_record(),
+                record=self.builder.new_record(), pgoff=self.rng.getrandbits(52), backing=self.rng.getrandbits(64),
             )  # fmt: skip
             self.builder.write_record(vma)
             vmas.append(vma)
@@ -124,9 +146,16 @@ def find(vmas: list[Vma], page: int) -> Vma | None:
     return max((vma for vma in vmas if vma.start <= page), key=lambda vma: vma.start, default=None)
 
 
+def is_anonymous(vma: Vma) -> bool:
+    return vma.flags & (SHARED | ANON) == ANON
+
+
 def check_found(answer: dict, vma: Vma) -> None:
     fields = {"start": vma.start, "end": vma.end, "id": vma.id, "flags": vma.flags, "page_prot": vma.page_prot}
-    assert answer["fields"] == fields, f"fields {answer['fields']} instead of {fields}"
+    if not is_anonymous(vma):
+        fields |= {"pgoff": vma.pgoff, "backing": vma.backing}
+    found = {name: answer["fields"][name] for name in fields}
+    assert found == fields, f"fields {found} instead of {fields}"
     assert answer["record_addr"] == vma.record, f"record at {answer['record_addr']:#x} instead of {vma.record:#x}"
 
 
@@ -148,10 +177,10 @@ async def random_trees(dut) -> None:
             bench.sequences[vma.id] = rng.getrandbits(31) << 1
     for _ in range(8):
         hot = rng.sample(sorted(spaces), 2)
-        bench.response_ready = rng.choice((0.2, 1.0))
+        bench.response_ready, near = rng.choice((0.2, 1.0)), rng.choice((0.5, 0.95))
         for _ in range(60):
             space = rng.choice(hot)
-            page = bench.random_page(spaces[space][:3] if rng.random() < 0.5 else spaces[space])
+            page = bench.random_page(spaces[space][:2] if rng.random() < near else spaces[space])
             bench.waiting.append((space, page))
         before = bench.read.requests
         answers = await bench.drain()
@@ -217,9 +246,10 @@ class Writer:
         """Change the record where it is, word by word."""
         above = min((vma.start for vma in self.vmas if vma.start > victim.start), default=victim.start + 2000)
         end = self.rng.choice((above, self.rng.randint(victim.start + 1, above)))
-        changed = replace(victim, end=end, flags=self.rng.getrandbits(9), page_prot=self.rng.getrandbits(10))
+        pgoff, backing = self.rng.getrandbits(52), self.rng.getrandbits(64)
+        changed = replace(victim, end=end, flags=self.rng.getrandbits(9), page_prot=self.rng.getrandbits(10), pgoff=pgoff, backing=backing)
         self.vmas[self.vmas.index(victim)] = changed
-        for offset, word in ((8, changed.end), (16, changed.flags), (24, changed.page_prot)):
+        for offset, word in ((8, changed.end), (16, changed.flags), (24, changed.page_prot), (32, pgoff), (40, backing)):
             self._steps.append(partial(self.bench.memory.__setitem__, victim.record + offset, word))
 
     def _split(self, victim: Vma) -> None:
@@ -261,6 +291,8 @@ async def racing_writers(dut) -> None:
             break
         if len(bench.waiting) < 3 and rng.random() < 0.2:
             bench.waiting.append((space, writer.page()))
+        if rng.random() < 0.3:
+            bench.hint = rng.choice([(space, writer.page()), *bench.waiting])
         writer.step(start=0.2 if cycle % 8000 < 1000 else 0.003)  # in a storm hardly a descent ends under the root with which it began
         for _, page, answer in await bench.cycle():
             if answer["outcome"] == NO_VMA:
@@ -333,7 +365,16 @@ async def reused_space(dut) -> None:
         for _, page, answer in await bench.drain():
             check_found(answer, find(new, page))
             checked += 1
-    assert checked == 75
+        # a request in the cycle of a flush
+        (vma,) = [replace(vma, record=bench.builder.new_record()) for vma in new[-1:]]
+        bench.builder.write_record(vma)
+        bench.roots[5] = bench.builder.tree([vma])
+        bench.flush = 5
+        bench.waiting.append((5, vma.start))
+        for _, _, answer in await bench.drain():
+            check_found(answer, vma)
+            checked += 1
+    assert checked == 100
 
 
 @cocotb.test()
@@ -353,12 +394,18 @@ async def errors(dut) -> None:
         return pointer
 
     broken_node, broken_record = build.node([(0, 0, leaf)]), build.new_record()
+    end_failing = {flags: replace(vma, flags=flags, record=build.new_record()) for flags in (ANON, SHARED | ANON, 0)}
+    for broken in end_failing.values():
+        build.write_record(broken)
+        bench.memory.failing.add(broken.record + rng.choice((32, 40)))
     bench.memory.failing |= {(broken_node & ~63) + 40, broken_record + 8}
     cases = {
         0: (0, NO_VMA), 1: (vma.record | KIND_RECORD, BAD_TREE), 2: (leaf | 3, BAD_TREE), 3: (leaf + 64, BAD_TREE),
         4: (chain(8), OK), 5: (chain(9), BAD_TREE), 6: (build.node([(0, 0, leaf | 3)]), BAD_TREE), 7: (broken_node, BUS_ERROR),
         8: (build.node([(0, 1, broken_record | KIND_RECORD)]), BUS_ERROR), 9: (build.node([]), NO_VMA),
         10: (build.node([(vma.end, 1, vma.record | KIND_RECORD)]), NO_VMA), 11: (build.node([(0, 0, leaf | 1 << 60)]), OK),
+        12: (build.tree([end_failing[ANON]]), OK), 13: (build.tree([end_failing[SHARED | ANON]]), BUS_ERROR),
+        14: (build.tree([end_failing[0]]), BUS_ERROR),
     }  # fmt: skip
     bench.roots = {space: root for space, (root, _) in cases.items()}
     bench.waiting = [(space, vma.start) for space in cases for _ in range(3)]
@@ -368,4 +415,71 @@ async def errors(dut) -> None:
     for space, _, answer in answers:
         assert answer["outcome"] == cases[space][1], f"case {space}: {answer}"
         if answer["outcome"] == OK:
-            check_found(answer, vma)
+            check_found(answer, end_failing[ANON] if space == 12 else vma)
+
+
+@cocotb.test()
+async def cycles(dut) -> None:
+    """As the finder's docstring says, at three latencies, for trees of one to three nodes."""
+    rng = Random(SEED + 5)
+    bench = Bench(dut, rng)
+    await bench.start()
+    bench.response_ready = 1.0
+    bench.read = LatentReads(dut, "memory", bench.memory, rng)
+    for latency in (1, 5, 20):
+        bench.read.set_pace(ready=1.0, rate=1.0, latency=lambda latency=latency: latency)
+        for flags, rest in ((ANON, 0), (ANON | SHARED, 2), (0, 2)):
+            for nodes in (1, 2, 3):
+                (vma,) = bench.random_vmas(1)
+                vma = replace(vma, flags=flags)
+                bench.builder.write_record(vma)
+                bench.roots[1] = bench.builder.tree([vma])
+                for _ in range(nodes - 1):
+                    bench.roots[1] = bench.builder.node([(0, 0, bench.roots[1])])
+                bench.flush = 1
+                await bench.cycle()
+                for expected in (25 + 2 * latency + rest + (nodes - 1) * (17 + latency), 1):
+                    bench.waiting.append((1, vma.start))
+                    ((_, _, answer),) = await bench.drain()
+                    check_found(answer, vma)
+                    cold = expected > 1
+                    assert bench.latencies[-1] == expected, f"{cold=} {flags=:#x} {nodes=} {latency=}: {bench.latencies[-1]} cycles, not {expected}"
+
+
+@cocotb.test()
+async def hints(dut) -> None:
+    """A request takes over the lookup of its hint, unless a command came between; nobody answers a hint; it fills the cache."""
+    rng = Random(SEED + 6)
+    bench = Bench(dut, rng)
+    await bench.start()
+    bench.response_ready = 1.0
+    bench.read = LatentReads(dut, "memory", bench.memory, rng)
+    latency = 5
+    bench.read.set_pace(ready=1.0, rate=1.0, latency=lambda: latency)
+    cold = 25 + 2 * latency
+    cases = (  # cycles from hint to request, and to a command (0: none); cycles from request to answer, at least and most; bursts read
+        (1, 0, cold - 1, cold - 1, 2), (20, 0, cold - 20, cold - 20, 2), (60, 0, 1, 1, 2),
+        (10, 1, cold, cold, 2), (20, 10, cold, cold + 20, 3), (60, 1, cold, cold, 2), (60, 32, cold, cold, 4),
+    )  # fmt: skip
+    if LOOKUPS == 1:  # a hint never takes the last place
+        cases = ((1, 0, cold, cold, 2), (60, 0, cold, cold, 2))
+    for gap, command, least, most, reads in cases:
+        (vma,) = bench.random_vmas(1)
+        vma = replace(vma, flags=ANON)
+        bench.builder.write_record(vma)
+        bench.roots[1] = bench.builder.tree([vma])
+        bench.flush = 1
+        await bench.cycle()
+        before = len(bench.read.asked)
+        bench.hint = (1, vma.start)
+        await bench.cycle()
+        for passed in range(1, gap):
+            if passed == command:
+                bench.sequences[4000] = bench.sequences.get(4000, 0) + 2
+            await bench.cycle()
+        bench.waiting.append((1, vma.start))
+        ((_, _, answer),) = await bench.drain()
+        check_found(answer, vma)
+        took, read = bench.latencies[-1], len(bench.read.asked) - before
+        assert least <= took <= most, f"{gap=} {command=}: {took} cycles instead of {least} to {most}"
+        assert read == reads, f"{gap=} {command=}: {read} bursts instead of {reads}"

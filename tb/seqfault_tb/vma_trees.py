@@ -23,6 +23,8 @@ class Vma:
     flags: int
     page_prot: int
     record: int
+    pgoff: int = 0
+    backing: int = 0
 
 
 class TreeBuilder:
@@ -45,8 +47,8 @@ class TreeBuilder:
         return address
 
     def write_record(self, vma: Vma) -> None:
-        """Store words 0 to 4 of the record."""
-        for word, value in enumerate((vma.start | vma.id << 48, vma.end, vma.flags, vma.page_prot, 0)):
+        """Store the words of the record."""
+        for word, value in enumerate((vma.start | vma.id << 48, vma.end, vma.flags, vma.page_prot, vma.pgoff, vma.backing)):
             self._memory[vma.record + 8 * word] = value
 
     def node(self, entries: Sequence[tuple[int, int, int]]) -> int:

@@ -18,7 +18,8 @@ PAGE, READ_ONLY_PAGE = 0x1_2345, 0x1_2380
 FLAGS, READ_ONLY_FLAGS = 0x13, 0x11
 PROT, READ_ONLY_PROT = 0x17, 0x13
 """V R W U, and V R U."""
-BRANCH, ADDED_BY_STORE, ADDED_BY_LOAD = 0x1, 0xC0, 0x40
+BRANCH, ADDED_BY_STORE, ADDED_BY_LOAD = 0x1, 0x1C0, 0x40
+"""EXCLUSIVE D A, and A: every store here gets a frame of the pool."""
 POOL = 1 << 63
 SATP = 8 << 60 | ROOT
 
@@ -138,6 +139,10 @@ class Stream:
         """Open a writer's section on the VMA; `seq` is the sequence within."""
         return self.command(Step.MM_LOCK, space=SPACE).command(Step.SEQ_BEGIN, space=SPACE, id=VMA, seq=seq)
 
+    def sections(self, seq=3):
+        """Open a section on both VMAs, which share all tables."""
+        return self.section(seq).command(Step.SEQ_BEGIN, space=SPACE, id=READ_ONLY_VMA, seq=seq)
+
     def end_section(self, seq=2):
         return self.command(Step.SEQ_END, space=SPACE, id=VMA, seq=seq).command(Step.MM_UNLOCK, space=SPACE)
 
@@ -188,7 +193,10 @@ def play():
             if name == "frames":
                 checker.software_frames(*arguments)
                 continue
-            method = {"write": checker.software_write, "event": checker.event, "request": checker.request, "answer": checker.answer}[name]
+            method = {
+                "write": checker.software_write, "event": checker.event, "request": checker.request, "answer": checker.answer,
+                "completed": checker.srcu_completed,
+            }[name]  # fmt: skip
             method(*arguments)
             if name == "write":
                 memory[arguments[1]] = arguments[2]

@@ -105,7 +105,6 @@ class Machine:
     def __init__(self, operations, removed=frozenset(), policy="spec", max_retries=2):
         world = self.world = SmallWorld(
             removed=removed, policy=policy, max_retries=max_retries, vmas=PAGES, slots=PAGES, tables=PAGES, frames=len(operations) + 1,
-            copies_on_write=True,
         )  # fmt: skip
         for page in range(PAGES):
             vma = world.vmas[page]

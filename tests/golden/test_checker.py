@@ -176,3 +176,23 @@ def test_wrong_steps_told_together(stream, play, world, wrong, reason):
 def test_an_entry_that_is_not_empty_is_not_told_with_the_allocation(stream, play, world):
     stream.request().store_fault().answer()
     assert "R7 reports entry 0x0" in play(merged(stream, world, frame=world.FRAMES[1])).first_difference
+
+
+def test_frames_that_are_not_zeroed_are_filled(stream, play, world):
+    """`unzeroed`: FILL comes before the checks, and ATOMIC has no time for it."""
+    stream.request().begin().find().fields().walk().allocate()
+    filled = {"id": world.VMA, "addr": world.FRAMES[0] << 12}
+    stream.event(Step.FILL, **filled).check().lock().recheck().commit().unlock().answer()
+    accepted(play(stream, unzeroed=True))
+    assert "context 0 is to do R10 next" in play(stream).first_difference
+    assert "context 0 is to do FILL next" in play(stream.drop(Step.FILL), unzeroed=True).first_difference
+
+
+def test_an_atomic_fault_takes_no_frame_that_is_to_be_zeroed(stream, play, world):
+    atomic = world.Access.STORE | 9 << 2 | 1 << 14
+    stream.add("request", 0, 1, world.PAGE << 12 | 0x28, 1, Access.STORE, 9).event(Step.R0, space=1, vpn=world.PAGE, data=atomic).find().fields()
+    taken = world.Stream(calls=[*stream.walk().calls]).allocate()
+    assert "which an ATOMIC fault must not do" in play(taken, unzeroed=True).first_difference
+    stream.event(Step.R8, Step.R9, id=world.VMA, outcome=Outcome.POOL_EMPTY).undo(Outcome.POOL_EMPTY)
+    stream.event(Step.ANSWER, outcome=Outcome.POOL_EMPTY, data=Status.FAULT)
+    accepted(play(stream.answer(status=Status.FAULT, how=How.TRANSLATED, reason=Outcome.POOL_EMPTY), unzeroed=True))

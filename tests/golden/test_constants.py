@@ -36,4 +36,5 @@ def test_pte_bits():
     bits = dict(zip("vrwxuad", masks, strict=True))
     for name, mask in bits.items():
         assert paging.Pte.const({name: 1}).as_value().value == mask
+    assert paging.Pte.const({"rsw": 1 << paging.EXCLUSIVE}).as_value().value == layout.PTE_EXCLUSIVE
     assert layout.pte_ppn(paging.Pte.const({"ppn": 0x123_4567_89AB}).as_value().value) == 0x123_4567_89AB

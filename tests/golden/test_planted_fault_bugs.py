@@ -125,8 +125,14 @@ def page_beyond_the_end(s, w):
     s.fields(vma=w.READ_ONLY_VMA, flags=w.READ_ONLY_FLAGS, prot=w.READ_ONLY_PROT)
 
 
-@bug("R3 outcome OK for flags 0x1b")
-def shared_vma_served(s, w):
+@bug("R3 outcome OK for flags 0x33")
+def stack_served(s, w):
+    s.write(w.RECORD + 16, w.FLAGS | 0x20)
+    s.served().change(Step.R3, data=w.FLAGS | 0x20)
+
+
+@bug("context 0 is to do PAGE next")
+def shared_memory_served_as_anonymous(s, w):
     s.write(w.RECORD + 16, w.FLAGS | 8)
     s.served().change(Step.R3, data=w.FLAGS | 8)
 
@@ -141,12 +147,12 @@ def mapped_page_overwritten(s, w):
     s.served().request(tag=2).store_fault(tag=2, frame=w.FRAMES[1]).change(Step.R7, 1, data=w.pte_of(w.FRAMES[0]))
 
 
-@bug("R17 commits 0x2800d3")
+@bug("R17 commits 0x2801d3")
 def wrong_permission_bits(s, w):
     s.served().change(Step.R16, data=w.pte_of(w.FRAMES[0]) & ~4)
 
 
-@bug("the snapshot (page_prot 0x17, frame 0xa00)")
+@bug("the snapshot (page_prot 0x17, frame 0xa00, entry 0x0, POOL) gives")
 def commit_from_a_record_read_again(s, w):
     s.served().insert(Step.R10, lambda t: t.write(w.RECORD + 24, 0x1F)).change(Step.R16, data=w.pte_of(w.FRAMES[0], 0x1F))
 
@@ -159,7 +165,7 @@ def zero_frame_writable(s, w):
 
 @bug("the table is gone (I1)")
 def commit_into_an_unlinked_table(s, w):
-    s.served().insert(Step.R16, lambda t: t.write((w.MIDDLE << 12) + (w.PAGE >> 9 & 511) * 8, 0))
+    s.served().insert(Step.R16, lambda t: t.sections().write((w.MIDDLE << 12) + (w.PAGE >> 9 & 511) * 8, 0))
 
 
 # --- frames ---------------------------------------------------------------------------------------------------------
@@ -186,7 +192,7 @@ def frame_from_nowhere(s, w):
     s.served().change(Step.R8, data=0xBAD | w.POOL)
 
 
-@bug("R9 takes no frame of the pool for a store")
+@bug("R9 takes no frame of the pool for POOL")
 def zero_frame_for_a_store(s, w):
     s.served().change(Step.R8, data=w.ZERO_FRAME)
 

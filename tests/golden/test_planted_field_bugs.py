@@ -51,8 +51,8 @@ FAULT_BUGS = {
     "R8 false abort": (lambda s, w: s.served().change(Step.R8, last=Step.R8, outcome=Outcome.CHANGED), "R8 false abort"),
     "R8 abort, classic": (lambda s, w: classic(s).change(Step.R8, last=Step.R8, outcome=Outcome.CHANGED), "R8 fails under the mm lock"),
     "R9 pool not needed": (lambda s, w: load(s, w, outcome=Outcome.POOL_EMPTY), "R9 POOL_EMPTY for an access that needs no frame"),
-    "R9 not the zero frame": (lambda s, w: load(s, w, data=0x901), "R9 maps frame 0x901 for a read, not the zero frame 0x900"),
-    "R9 frame for a read": (lambda s, w: load(s, w, data=w.POOL | w.FRAMES[0]), "R9 takes a frame of the pool for a read"),
+    "R9 not the zero frame": (lambda s, w: load(s, w, data=0x901), "R9 maps frame 0x901, not frame 0x900 (ZERO)"),
+    "R9 frame for a read": (lambda s, w: load(s, w, data=w.POOL | w.FRAMES[0]), "R9 takes a frame of the pool for ZERO"),
     "R17 other table": (lambda s, w: s.served().change(Step.R16, addr=0x10_3000), "R17 writes 0x103000, the walk ended at 0x102a28"),
     "R17 other entry": (lambda s, w: s.served().change(Step.R16, addr=w.TABLE), "R17 writes 0x102000, the walk ended at 0x102a28"),
     "R18 other entry": (lambda s, w: s.served().change(Step.R18, data=0), "R18 reports 0x0 at 0x102a28"),
@@ -92,7 +92,7 @@ LOCK_BUGS = {
     ),
     "frame offered twice": (lambda s, w: s.add("frames", w.FRAMES[:1]), "software offers frame 0xa00, which is in use"),
     "unknown step": (lambda s, w: s.command(50), "the command unit has no such step"),
-    "failing step": (lambda s, w: s.command(Step.FENCE, outcome=1), "a step of the command unit cannot fail"),
+    "failing step": (lambda s, w: s.command(Step.FENCE, outcome=1), "a step of the command unit cannot fail, or not so"),
     "unknown space": (lambda s, w: s.command(Step.MM_LOCK, space=4), "there is no space 4"),
 }  # fmt: skip
 

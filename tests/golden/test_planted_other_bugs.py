@@ -31,7 +31,7 @@ def zap_without_mm_lock(s, w):
     s.command(Step.PTE_CLEAR, space=1, vpn=w.PAGE, addr=w.entry_of(w.PAGE), data=w.pte_of(w.FRAMES[0]))
 
 
-@bug("PTE_CLEAR of 0x102a28 removes 0x280017, the entry is 0x2800d7")
+@bug("PTE_CLEAR of 0x102a28 removes 0x280117, the entry is 0x2801d7")
 def zap_releases_another_entry(s, w):
     s.served().zap(w.PAGE, w.pte_of(w.FRAMES[0]), 3).change(Step.PTE_CLEAR, data=w.pte_of(w.FRAMES[0]) & ~0xC0)
 
@@ -138,7 +138,7 @@ def page_left_behind_an_unmap(s, w):
     s.served().command(Step.SPACE_VMAS, space=1, data=0)
 
 
-@bug("is writable (0x2800d7) in VMA 5, which is not (I3)")
+@bug("is writable (0x2801d7) in VMA 5, which is not (I3)")
 def writable_entry_in_a_read_only_vma(s, w):
     s.served().write(w.RECORD + 16, w.READ_ONLY_FLAGS)
 
@@ -162,7 +162,7 @@ def test_memory_is_compared(stream, play, world):
     stream.served()
     address = world.entry_of(world.PAGE)
     assert play(stream).agreed
-    assert f"memory holds 0x0 at {address:#x} (space 1, level 0, page 0x12345), golden 0x2800d7" in play(stream, {address: 0}).first_difference
+    assert f"memory holds 0x0 at {address:#x} (space 1, level 0, page 0x12345), golden 0x2801d7" in play(stream, {address: 0}).first_difference
     assert "golden 0x13" in play(stream, {world.RECORD + 16: 0}).first_difference
 
 

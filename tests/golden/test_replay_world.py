@@ -22,6 +22,7 @@ class Surroundings:
     def __init__(self, world, **engine):
         self.memory, self.commands, self.refused, self.requested, self.released, self.answers = {}, deque(), [], [], [], []
         self.frames = deque(world.FRAMES)
+        self.moved = []
         self.room = 100
         self.events = []
         self.engine = Engine(self, self.observe, spaces=SPACES, contexts=4, **engine)
@@ -36,8 +37,8 @@ class Surroundings:
         self.checker.software_write(self.engine.turns, address, value)
         self.memory[address] = value
 
-    def request(self, vpn, access=Access.STORE, tag=1, space=1):
-        request = Request(0, tag, vpn << 12 | 0x28, space, access, 1)
+    def request(self, vpn, access=Access.STORE, tag=1, space=1, flags=1):
+        request = Request(0, tag, vpn << 12 | 0x28, space, access, flags)
         self.checker.request(self.engine.turns, *request)
         assert self.engine.begin(request)
 
@@ -83,6 +84,12 @@ class Surroundings:
 
     def put_released(self, entry, space, vpn):
         self.released.append((entry, space, vpn))
+
+    def copy_page(self, source, frame):
+        self.moved.append((source, frame))
+
+    def zero_page(self, frame):
+        self.moved.append((None, frame))
 
     def put_page_request(self, context):
         if len(self.requested) == self.room:
@@ -142,8 +149,10 @@ def test_a_load_maps_the_zero_frame_and_takes_none(around, world):
         (lambda w: (), 0x1_2345, Access.FETCH, Outcome.ACCESS),
         (lambda w: (), 0x1_2346, Access.STORE, Outcome.POOL_EMPTY),
         (lambda w: [(w.NODE + 8, w.NODE | 1)], 0x1_2345, Access.STORE, Outcome.BAD_TREE),
-        (lambda w: [(w.RECORD + 16, w.FLAGS | 8)], 0x1_2345, Access.STORE, Outcome.UNSUPPORTED),
-        (lambda w: [((w.MIDDLE << 12) + (w.PAGE >> 9 & 511) * 8, 0)], 0x1_2345, Access.STORE, Outcome.NO_TABLE),
+        (lambda w: [(w.RECORD + 16, w.FLAGS | 0x20)], 0x1_2345, Access.STORE, Outcome.UNSUPPORTED),
+        (lambda w: [(w.RECORD + 16, w.FLAGS | 0x100)], 0x1_2345, Access.STORE, Outcome.HUGE),
+        (lambda w: [(w.RECORD + 16, w.FLAGS | 8)], 0x1_2345, Access.STORE, Outcome.NOT_CACHED),
+        (lambda w: [(w.RECORD + 16, w.FLAGS | 0x40)], 0x1_2345, Access.STORE, Outcome.USERFAULT),
         (lambda w: [((w.MIDDLE << 12) + (w.PAGE >> 9 & 511) * 8, 0x1D3)], 0x1_2345, Access.STORE, Outcome.HUGE),
         (lambda w: [(w.entry_of(w.PAGE), 0x100)], 0x1_2345, Access.STORE, Outcome.PRESENT),
         (lambda w: [(w.entry_of(w.PAGE), 0x5)], 0x1_2345, Access.STORE, Outcome.BAD_TABLE),

@@ -3,19 +3,21 @@
 from dataclasses import replace
 
 import pytest
+from amaranth import Signal
 
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl import entry_sweep
 from seqfault_rtl.command_unit import CommandUnit
 from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.entry_chunk import EntryChunk
+from seqfault_rtl.paging import EXCLUSIVE
 
 TESTS = "seqfault_tb.test_command_unit"
 SMALL = replace(PRESETS["small"], spaces=8)
 
 
 def run(unit: type[CommandUnit], config: EngineConfig, testcase: str | None = None) -> None:
-    sizes = {"SPACES": config.spaces, "CHUNK": config.zap_chunk, "CONTEXTS": config.contexts, "WALKS": config.walks}
+    sizes = {"SPACES": config.spaces, "CHUNK": config.zap_chunk, "CONTEXTS": config.contexts, "WALKS": config.walks, "PORTS": config.ports}
     parameters = {name: str(value) for name, value in sizes.items()}
     run_block(unit(config), TESTS, name="command_unit", parameters=parameters, testcase=testcase)
 
@@ -57,9 +59,27 @@ class Permissive(CommandUnit):
         m.d.comb += self._step.sequence_idle.eq(0)
 
 
+class Loud(CommandUnit):
+    """Tells every port of a page response."""
+
+    def _connect_tables(self, m):
+        super()._connect_tables(m)
+        m.d.comb += [own.valid.eq(self._step.responses[0].valid) for own in self.responses]
+
+
+class Misled(CommandUnit):
+    """Does not see that SRCU has refused a call."""
+
+    def _connect_tables(self, m):
+        super()._connect_tables(m)
+        m.d.comb += self._step.srcu_refused.eq(0)
+
+
 @pytest.mark.parametrize(
     ("mutant", "testcase", "complaint"),
     [
+        (Loud, "calls_and_responses", "'response', 'response'"),
+        (Misled, "calls_and_responses", "event [0-9]+ is"),
         (Unlocked, "sweeps", "which somebody else holds"),
         (Forgetful, "fences", "assert not True"),
         (Impatient, "random_commands", "MM_LOCK while readers hold it"),
@@ -87,6 +107,15 @@ class Silent(EntryChunk):
         m.d.comb += self.changed.eq(0)
 
 
+class Sharing(EntryChunk):
+    """Takes SHARE for granted: EXCLUSIVE is lost with every PROTECT."""
+
+    def _change(self, m, old, place):
+        plain = Signal.like(old)
+        m.d.comb += [plain.eq(old), plain.rsw[EXCLUSIVE].eq(old.rsw[EXCLUSIVE] & ~self.task.protect)]
+        return super()._change(m, plain, place)
+
+
 class Lossy(EntryChunk):
     """Does not wait for room in the released ring."""
 
@@ -100,7 +129,8 @@ class Lossy(EntryChunk):
     [
         (Hasty, "sweeps", "before (the|these) writes"),
         (Silent, "sweeps", "without a changed strobe"),
-        (Lossy, "released_ring_full", "assert 6 <= 1"),
+        (Sharing, "sweeps", "event [0-9]+ is"),
+        (Lossy, "released_ring_full", "assert None is not None"),
     ],
 )
 def test_planted_bug_in_a_chunk_is_found(mutant: type[EntryChunk], testcase: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:

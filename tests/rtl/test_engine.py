@@ -7,9 +7,15 @@ from seqfault_rtl.config import PRESETS
 from seqfault_rtl.engine import Engine
 
 
-@pytest.mark.parametrize(("policy", "pause"), [("spec", "0.0"), ("spec", "0.4"), ("vma-lock", "0.2"), ("mm-lock", "0.2")])
-def test_engine(policy: str, pause: str) -> None:
+@pytest.mark.parametrize(
+    ("policy", "pause", "program"),
+    [
+        ("spec", "0.0", "anonymous"), ("spec", "0.4", "anonymous"), ("vma-lock", "0.2", "anonymous"), ("mm-lock", "0.2", "anonymous"),
+        ("spec", "0.2", "all kinds"), ("mm-lock", "0.3", "all kinds"),
+    ],
+)  # fmt: skip
+def test_engine(policy: str, pause: str, program: str) -> None:
     run_block(
         Engine(PRESETS["small"]), "seqfault_tb.test_engine", name="engine_pins",
-        parameters={"POLICY": policy, "PAUSE": pause, "SEED": "7"},
+        parameters={"POLICY": policy, "PAUSE": pause, "PROGRAM": program, "SEED": "7"},
     )  # fmt: skip

@@ -1,13 +1,14 @@
 """FaultQueue under cocotb, and planted bugs that its tests must find."""
 
 import pytest
-from amaranth import Const, Module, Signal, Value
+from amaranth import Const, Module, Value
 
 import seqfault_rtl.fault_queue
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS
 from seqfault_rtl.fault_queue import FaultQueue
-from seqfault_rtl.fault_records import TransactionType
+from seqfault_rtl.fault_records import RECORD_WORDS, TransactionType
+from seqfault_rtl.record_writer import RecordWriter
 from seqfault_tb.with_memory import WithMemory
 
 from ..long import in_short
@@ -24,13 +25,15 @@ def test_fault_queue() -> None:
     run(FaultQueue(CONFIG))
 
 
-class EarlyTail(FaultQueue):
-    """The tail moves when all words have been sent, not when they have been answered."""
+class EarlyTail(RecordWriter):
+    """The record is done when all words have been sent, not when they have been answered."""
 
-    def _write_record(self, m, words, index, failed):
-        answered = super()._write_record(m, words, index, failed)
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
         request = self.write.request
-        return answered | (request.valid & request.ready & (request.payload.tag == len(words) - 1))
+        with m.If(request.valid & request.ready & (request.payload.tag == RECORD_WORDS - 1)):
+            m.d.comb += self.done.eq(1)
+        return m
 
 
 class LosesSilently(FaultQueue):
@@ -74,21 +77,18 @@ class KeepsReports(FaultQueue):
         return super()._buffer(m, leave & enabled, closed=closed & enabled)
 
 
-class ForgetsError(FaultQueue):
+class ForgetsError(RecordWriter):
     """Only the last word's answer is looked at."""
 
-    def _write_record(self, m, words, index, failed):
-        answered = super()._write_record(m, words, index, failed)
-        response, last = self.write.response, Signal()
-        m.d.comb += last.eq(response.payload.tag == len(words) - 1)
-        with m.If(response.valid):
-            m.d.sync += failed.eq(last & response.payload.error)
-        return answered
+    def _answered(self, m, answered):
+        super()._answered(m, answered)
+        response = self.write.response.payload
+        m.d.sync += self.failed.eq((response.tag == RECORD_WORDS - 1) & response.error)
 
 
 FINDS = {
-    EarlyTail: "records_and_wrap", LosesSilently: "faster_than_memory", StopsAtOnce: "faster_than_memory",
-    CountsOne: "random_reports", MakesReportersWait: "faster_than_memory", KeepsReports: "disabled_meanwhile", ForgetsError: "bus_error",
+    LosesSilently: "faster_than_memory", StopsAtOnce: "faster_than_memory",
+    CountsOne: "random_reports", MakesReportersWait: "faster_than_memory", KeepsReports: "disabled_meanwhile",
 }  # fmt: skip
 """Planted bug to a test that must find it."""
 
@@ -97,6 +97,13 @@ FINDS = {
 def test_planted_bug_is_found(mutant: type[FaultQueue], testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):
         run(mutant(CONFIG), testcase)
+
+
+@pytest.mark.parametrize(("mutant", "testcase"), [(EarlyTail, "records_and_wrap"), (ForgetsError, "bus_error")])
+def test_planted_bug_in_the_writer_is_found(mutant: type[RecordWriter], testcase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seqfault_rtl.fault_queue, "RecordWriter", mutant)
+    with pytest.raises(SimulationFailed, match=testcase):
+        run(FaultQueue(CONFIG), testcase)
 
 
 def test_missing_wrap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import seqfault_rtl.page_request_queue
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS
 from seqfault_rtl.page_request_queue import PageRequestQueue
+from seqfault_rtl.record_writer import RecordWriter
 from seqfault_tb.with_memory import WithMemory
 
 TESTS = "seqfault_tb.test_page_request_queue"
@@ -16,18 +17,21 @@ def test_page_request_queue() -> None:
     run_block(WithMemory(CONFIG, PageRequestQueue(CONFIG)), TESTS, name="page_request_queue")
 
 
-class EarlyTail(PageRequestQueue):
-    """The tail moves when both words have been sent, not when they have been answered."""
+class EarlyTail(RecordWriter):
+    """The record is done when all words have been sent, not when they have been answered."""
 
-    def _write_record(self, m, request, index, failed):
-        answered = super()._write_record(m, request, index, failed)
-        first = self.write.request.payload.tag == 0
-        return answered | (self.write.request.valid & self.write.request.ready & ~first)
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        request = self.write.request
+        with m.If(request.valid & request.ready & request.payload.tag[0]):
+            m.d.comb += self.done.eq(1)
+        return m
 
 
-def test_early_tail_is_found() -> None:
+def test_early_tail_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seqfault_rtl.page_request_queue, "RecordWriter", EarlyTail)
     with pytest.raises(SimulationFailed, match="records_and_wrap"):
-        run_block(WithMemory(CONFIG, EarlyTail(CONFIG)), TESTS, name="page_request_queue", testcase="records_and_wrap")
+        run_block(WithMemory(CONFIG, PageRequestQueue(CONFIG)), TESTS, name="page_request_queue", testcase="records_and_wrap")
 
 
 def test_missing_wrap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

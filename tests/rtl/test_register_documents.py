@@ -23,6 +23,8 @@ _Static_assert(SEQFAULT_PQCSR_PQOF_MASK == 1u << 9, "pqof");
 _Static_assert(SEQFAULT_FQCSR_FQMF_MASK == 1u << 8 && SEQFAULT_FQCSR_FQOF_MASK == 1u << 9 && SEQFAULT_IPSR_FIP_MASK == 1u << 1, "fault queue");
 _Static_assert(SEQFAULT_CQB_PPN_MASK == 0xfffffffffffull << 10, "ppn");
 _Static_assert(SEQFAULT_OUTCOMES(3) == 0x1218, "outcomes");
+_Static_assert(SEQFAULT_SCB == 0x1300 && SEQFAULT_SCH == 0x1308 && SEQFAULT_SCT == 0x130c && SEQFAULT_SCCSR == 0x1310, "completion ring");
+_Static_assert(SEQFAULT_SCCSR_REFUSED_MASK == 1u << 10 && SEQFAULT_IPSR_SCIP_MASK == 1u << 10 && SEQFAULT_SRCU_REFUSED == 0x1020, "SRCU");
 unsigned offsets[] = {SEQFAULT_CAPABILITIES, SEQFAULT_RFCSR, SEQFAULT_ANSWERS(SEQFAULT_ANSWERS_COUNT - 1)};
 """
 

@@ -1,10 +1,13 @@
 """SequenceTable, PteLocks, MmLocks, StepSlot, FaultTracking and ContextSchedule under cocotb, and planted bugs that their tests must find.
 
-They share two models and two runs (one with all the bugs): there is little to build, and little to start.
+They share three models and three runs (two of them with bugs): there is little to build, and little to start.
 """
+
+from collections.abc import Callable
 
 import pytest
 from amaranth import Module, Signal
+from amaranth.lib.wiring import connect, flipped
 
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.context_schedule import ContextSchedule
@@ -89,6 +92,27 @@ class Unpatient(ContextSchedule):
         return m
 
 
+class BlindToTables(FaultTracking):
+    """A table that another context made is not noticed."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.sync += self.table_raced.eq(0)
+        return m
+
+
+class NeverFlushing(ContextSchedule):
+    """A context that waits for the TLBs goes on at once."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        inner = ContextSchedule(self._config)
+        m.submodules.inner = inner
+        connect(m, flipped(self), inner)
+        m.d.comb += inner.flushed.eq(1)
+        return m
+
+
 def planted() -> StateBlocks:
     config = STATE_CONFIG
     return StateBlocks(
@@ -97,12 +121,18 @@ def planted() -> StateBlocks:
     )  # fmt: skip
 
 
+def planted_too() -> StateBlocks:
+    """Second bugs of the two blocks that have most to do."""
+    return StateBlocks(tracking=BlindToTables(STATE_CONFIG), schedule=NeverFlushing(STATE_CONFIG))
+
+
 def test_state_blocks() -> None:
     run_block(StateBlocks(), MODULES, name="state_blocks")
 
 
-def test_planted_bugs_are_found() -> None:
+@pytest.mark.parametrize(("make", "blocks"), [(planted, list(TESTS)), (planted_too, ["fault_tracking", "context_schedule"])])
+def test_planted_bugs_are_found(make: Callable[[], StateBlocks], blocks: list[str]) -> None:
     with pytest.raises(SimulationFailed) as failure:
-        run_block(planted(), MODULES, name="state_blocks")
-    missed = [block for block, testcase in TESTS.items() if f"{testcase} failed" not in str(failure.value)]
+        run_block(make(), ",".join(f"seqfault_tb.test_{block}" for block in blocks), name="state_blocks")
+    missed = [block for block in blocks if f"{TESTS[block]} failed" not in str(failure.value)]
     assert not missed

@@ -1,35 +1,61 @@
 """VmaFinder under cocotb, and planted bugs that its tests must find."""
 
 import pytest
+from amaranth import Const
 
 from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.messages import Outcome
 from seqfault_rtl.vma_finder import VmaFinder
+from seqfault_rtl.vma_flags import VmaFlags
 from seqfault_rtl.vma_lookup import LookupState
 from seqfault_rtl.vma_tree import RECORD_WORDS
 
 TESTS = "seqfault_tb.test_vma_finder"
 
 
+def run(finder: VmaFinder, config: EngineConfig, testcase: str | None = None) -> None:
+    run_block(finder, TESTS, name="vma_finder", parameters={"LOOKUPS": str(config.lookups)}, testcase=testcase)
+
+
 @pytest.mark.parametrize("config", [PRESETS["small"], EngineConfig(lookups=1, vma_cache=1), EngineConfig(lookups=7)])
 def test_vma_finder(config: EngineConfig) -> None:
-    run_block(VmaFinder(config), TESTS, name="vma_finder")
+    run(VmaFinder(config), config)
 
 
 class BlindCache(VmaFinder):
     """A hit counts under any sequence."""
 
-    def _check(self, m, now, after):
-        m.d.comb += [after.cached.eq(1), after.inside.eq(1), after.outcome.eq(Outcome.OK), after.state.eq(LookupState.FINISH)]
+    def _is_current(self, entry):
+        return Const(1)
 
 
 class RefreshedCache(BlindCache):
     """As that, and says that the record was read under the current sequence."""
 
-    def _check(self, m, now, after):
-        super()._check(m, now, after)
-        m.d.comb += [self.sequence_id.eq(now.fields.id), after.seq.eq(self.sequence)]
+    def _answer(self, m):
+        refuted = super()._answer(m)
+        with m.If(self._hit_new & ~self._found.valid):
+            m.d.comb += self.response.payload.seq.eq(self.sequence)
+        return refuted
+
+
+class StaleHit(VmaFinder):
+    """A flush in the cycle of a request does not reach the hit."""
+
+    def _accept(self, m, lookups, cache):
+        super()._accept(m, lookups, cache)
+        m.d.sync += self._hit.stale.eq(0)
+
+
+class WithdrawnHit(VmaFinder):
+    """A hit that is not taken at once is looked at again and may be taken back."""
+
+    def _answer(self, m):
+        refuted = super()._answer(m)
+        with m.If(self._hit_new & self.response.valid & ~self.response.ready):
+            m.d.sync += [self._hit_new.eq(1), self._hit_counts.eq(0)]
+        return refuted
 
 
 class OldTree(VmaFinder):
@@ -40,13 +66,37 @@ class OldTree(VmaFinder):
         self._read(m, now, after, index, RECORD_WORDS)
 
 
+class EarlyReuse(VmaFinder):
+    """The place of a lookup is free before its burst has ended."""
+
+    def _receive(self, m, lookups):
+        super()._receive(m, lookups)
+        m.d.sync += self._reading.eq(0)
+
+
+class AnsweredHint(VmaFinder):
+    """A hint is answered."""
+
+    def _finish(self, m, now, after, cache):
+        super()._finish(m, now, after, cache)
+        m.d.sync += self._found.valid.eq(1)
+
+
+class ForgottenCommand(VmaFinder):
+    """A command ends the lookup of a hint only if it comes just before the request."""
+
+    def _receive(self, m, lookups):
+        super()._receive(m, lookups)
+        m.d.sync += [lookup.old.eq(0) for lookup in lookups]
+
+
 class LateSequence(VmaFinder):
     """The sequence is taken after the record was read."""
 
     def _finish(self, m, now, after, cache):
         super()._finish(m, now, after, cache)
         m.d.comb += self.sequence_id.eq(now.fields.id)
-        m.d.sync += self.response.payload.seq.eq(self.sequence)
+        m.d.sync += self._found.payload.seq.eq(self.sequence)
 
 
 class Unflushed(VmaFinder):
@@ -54,7 +104,13 @@ class Unflushed(VmaFinder):
 
     def _finish(self, m, now, after, cache):
         super()._finish(m, now, after, cache)
-        m.d.comb += cache.fill.eq((now.outcome == Outcome.OK) & now.inside & ~now.cached & ~now.seq[0])
+        m.d.comb += cache.fill.eq((now.outcome == Outcome.OK) & now.inside & ~now.seq[0])
+
+
+def find_planted(finder: VmaFinder, testcase: str) -> None:
+    by_content = "instead of|is not mapped|before it was taken|never written|to nobody|assert \\["  # and not by a quota
+    with pytest.raises(SimulationFailed, match=f"{testcase} failed(?s:.*)({by_content})"):
+        run(finder, PRESETS["small"], testcase)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +121,18 @@ class Unflushed(VmaFinder):
         (OldTree, "racing_writers"),
         (LateSequence, "racing_writers"),
         (Unflushed, "reused_space"),
+        (StaleHit, "reused_space"),
+        (WithdrawnHit, "racing_writers"),
+        (EarlyReuse, "random_trees"),
+        (AnsweredHint, "hints"),
+        (ForgottenCommand, "hints"),
     ],
 )
 def test_planted_bug_is_found(mutant: type[VmaFinder], testcase: str) -> None:
-    with pytest.raises(SimulationFailed, match=f"{testcase} failed(?s:.*)(instead of|is not mapped|assert \\[)"):  # not by a quota
-        run_block(mutant(PRESETS["small"]), TESTS, name="vma_finder", testcase=testcase)
+    find_planted(mutant(PRESETS["small"]), testcase)
+
+
+def test_short_records_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: nobody waits for the last two words of a record."""
+    monkeypatch.setattr(VmaFlags, "is_anonymous", lambda flags: Const(1))
+    find_planted(VmaFinder(PRESETS["small"]), "random_trees")

@@ -1,18 +1,13 @@
 """Planted bugs in the RTL: for each missing safeguard the golden checker must name the step that it let through; without a bug it must agree."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from seqfault.engine_model import HARNESS_TOP, build_engine
-from seqfault.simulator import run_model
-from seqfault_rtl.config import PRESETS
-from seqfault_tb import planted
-from seqfault_tb.harness_top import HarnessTop
-from seqfault_tb.planted import Plant, PlantedEngine
+from seqfault_tb.planted import Plant
 
-SETTINGS = {"svadu": "true"}
+from .stress_model import build, stress
+
 SEEDS = range(1, 31)
 """A race needs its moment: the first seed whose run shows the bug counts."""
 EXPECTED = {
@@ -31,6 +26,8 @@ EXPECTED = {
     Plant.UPDATE_WITHOUT_LOCK: "which agent",
     Plant.DIRTY_LOADS: "no request needs",
     Plant.FENCE_FORGETS_UPDATES: "FENCE completed while the A/D update",
+    Plant.ABORT_NOT_COUNTED: "the engine's counter outcomes[ODD] says",
+    Plant.ATTEMPTS_COUNTED: "the engine's counter fault_cycles says",
 }
 UPDATES = (Plant.UPDATE_WITHOUT_LOCK, Plant.DIRTY_LOADS, Plant.FENCE_FORGETS_UPDATES)
 """Bugs that show where hardware sets A and D."""
@@ -38,18 +35,7 @@ UPDATES = (Plant.UPDATE_WITHOUT_LOCK, Plant.DIRTY_LOADS, Plant.FENCE_FORGETS_UPD
 
 @pytest.fixture(scope="module")
 def model() -> Path:
-    config = PRESETS["small"].with_settings(SETTINGS)
-    return build_engine(config, top=HarnessTop(config, PlantedEngine(config)), key=Path(planted.__file__).read_text())
-
-
-def _stress(model: Path, folder: Path, plant: Plant, seed: int, policy: str = "spec", faults: int = 600, *, adue: bool = False) -> dict:
-    job, result = folder / "job.json", folder / "result.json"
-    job.write_text(json.dumps({
-        "preset": "small", "settings": SETTINGS, "latency": 20, "plant": plant.value, "policy": policy, "seed": seed, "faults": faults,
-        "adue": adue, "result": str(result),
-    }))  # fmt: skip
-    run_model(model, HARNESS_TOP, "seqfault_tb.stress_job", environment={"SEQFAULT_JOB": str(job)}, seed=seed)
-    return json.loads(result.read_text())
+    return build()
 
 
 def test_every_plant_has_an_expectation() -> None:
@@ -59,7 +45,7 @@ def test_every_plant_has_an_expectation() -> None:
 @pytest.mark.parametrize("plant", EXPECTED, ids=lambda plant: plant.name.lower())
 def test_planted_bug_is_named(model: Path, tmp_path: Path, plant: Plant) -> None:
     for seed in SEEDS:
-        result = _stress(model, tmp_path, plant, seed, adue=plant in UPDATES)
+        result = stress(model, tmp_path, seed, plant=plant, adue=plant in UPDATES)
         if result["difference"] is not None:
             assert EXPECTED[plant] in result["difference"]
             assert not result["agreed"]
@@ -70,7 +56,7 @@ def test_planted_bug_is_named(model: Path, tmp_path: Path, plant: Plant) -> None
 @pytest.mark.parametrize("policy", ["spec", "vma-lock", "mm-lock"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_without_a_bug_it_agrees(model: Path, tmp_path: Path, policy: str, seed: int) -> None:
-    result = _stress(model, tmp_path, Plant.NONE, seed, policy)
+    result = stress(model, tmp_path, seed, policy=policy)
     assert result["difference"] is None
     assert result["agreed"]
     assert result["steps"] > 5000
@@ -86,7 +72,7 @@ def test_without_a_bug_it_agrees(model: Path, tmp_path: Path, policy: str, seed:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_updates_without_a_bug_agree(model: Path, tmp_path: Path, seed: int) -> None:
     """Aging, PROTECT and ZAP against loads and stores that set A and D."""
-    result = _stress(model, tmp_path, Plant.NONE, seed, faults=1000, adue=True)
+    result = stress(model, tmp_path, seed, faults=1000, adue=True)
     assert result["difference"] is None
     assert result["agreed"]
     assert result["updates"]["OK"] > 50

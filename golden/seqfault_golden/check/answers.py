@@ -9,6 +9,7 @@ from collections import deque
 from ..layout import EVERY_SPACE, LEVELS, PAGE_BITS, PTE_D, VPN_MASK, Access, How, Outcome, Status, is_leaf, leaf_pa, permits, satp_levels
 from ..protocol.exit_steps import how_ended
 from ..protocol.world import NotAllowed
+from .early import early_entries, read_early
 from .history import ADUE, features_key, table_key
 from .lookups import walk
 from .state import Fault, State, Update
@@ -187,7 +188,7 @@ class Answers:
         if not any(_canonical(pending.va, levels) for levels in self._modes(pending)):
             raise NotAllowed(f"OK for {pending.va:#x}, which is not canonical or has no table")
         memory, (space, vpn) = self._state.memory, pending.page
-        _, pte, level = walk(memory, space, vpn)
+        address, pte, level = walk(memory, space, vpn)
         if level >= 0 and is_leaf(pte) and permits(pte, pending.access) and leaf_pa(pte, level, pending.va) == pa:
             return
         for stale_level in range(_LEAF_LEVELS):
@@ -195,6 +196,9 @@ class Answers:
                 in_time = not flushed or flushed > pending.tick
                 if in_time and permits(stale, pending.access) and leaf_pa(stale, stale_level, pending.va) == pa:
                     return
+        for early in early_entries(self._state, space, address) if level == 0 else ():
+            if permits(early, pending.access) and leaf_pa(early, 0, pending.va) == pa:
+                return read_early(self._state, address, early)
         raise NotAllowed(
             f"answer {pa:#x} for {pending.va:#x} (access {pending.access}) was no valid translation since "
             f"the last INVALIDATE before the request; the walk now ends with {pte:#x} at level {level}"

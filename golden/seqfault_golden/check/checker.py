@@ -1,7 +1,7 @@
 """The checker: takes one ordered stream of what software and the engine did, and accepts it or names the first step that is not allowed."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -10,8 +10,10 @@ from ..protocol.world import NotAllowed
 from . import software
 from .answers import Answers
 from .invariants import check_quiescence
+from .promises import PageRequests, SrcuCalls
 from .readers import reader_event
-from .state import State
+from .state import Fault, State
+from .tally import Tally
 from .update_steps import update_event
 from .writers import writer_event
 
@@ -36,12 +38,14 @@ class Checker:
     zero_frame : PPN of the shared zero frame.
     initial_free_frames : PPNs in the free ring from the start.
     bus_errors : the test injects bus errors; otherwise any BUS_ERROR is a difference.
+    unzeroed : the frames of the free ring are not zeroed, the engine does it (`control.unzeroed`).
     check_requests : a fault's R0 must name an outstanding request, a request needs an answer; off for a fault unit without its translator.
 
     Attributes
     ----------
     steps_checked : protocol steps that were compared and allowed.
     first_difference : what was not allowed, with the steps before it; None: nothing so far.
+    tally : what the engine's counters must say.
 
     Raises
     ------
@@ -50,13 +54,15 @@ class Checker:
 
     def __init__(
         self, *, max_retries: int = 3, sequence_entries: int = 1024, policy: str = "spec", zero_frame: int = 0, spaces: int = 64,
-        contexts: int = 16, initial_free_frames: Iterable[int] = (), bus_errors: bool = False, check_requests: bool = True,
+        contexts: int = 16, initial_free_frames: Iterable[int] = (), bus_errors: bool = False, check_requests: bool = True, unzeroed: bool = False,
     ) -> None:  # fmt: skip
         self.state = State(
             max_retries=max_retries, sequence_entries=sequence_entries, policy=policy, zero_frame=zero_frame, spaces=spaces,
-            contexts=contexts, bus_errors=bus_errors,
+            contexts=contexts, bus_errors=bus_errors, unzeroed=unzeroed,
         )  # fmt: skip
         self._answers = Answers(self.state)
+        self._calls = SrcuCalls()
+        self._page_requests = PageRequests(self.state.faults)
         self._check_requests = check_requests
         self._trails: dict[object, deque[tuple[int, int, Sequence[Any]]]] = {
             key: deque(maxlen=OWN_TRAIL) for key in (*range(contexts), COMMAND_UNIT, UPDATE_AGENT, _SOFTWARE, _PORTS)
@@ -64,6 +70,7 @@ class Checker:
         self._cycle = 0
         self._finished = False
         self.steps_checked = 0
+        self.tally = Tally()
         self.first_difference: str | None = None
         if frames := list(initial_free_frames):
             self.software_frames(frames)
@@ -106,9 +113,7 @@ class Checker:
         trail.append((state.now, cycle, event))
         try:
             if agent == COMMAND_UNIT:
-                writer_event(state, event)
-                if event[0] == Step.INVALIDATE:
-                    self._answers.invalidate(event[4], event[5], event[9])
+                self._writer(event)
             elif agent == UPDATE_AGENT:
                 self._update(event)
             elif agent < len(state.faults):
@@ -138,16 +143,41 @@ class Checker:
             except NotAllowed as refusal:
                 self._differ(_PORTS, refusal)
 
+    def srcu_completed(self, cycle: int, cookie: int) -> None:
+        """Software found the cookie of an SRCU.CALL in the completion ring."""
+        if self._enter(cycle, _SOFTWARE, ("srcu completed", cookie)):
+            try:
+                self._calls.completed(cookie)
+            except NotAllowed as reason:
+                self._differ(_SOFTWARE, reason)
+
+    def counters(self, registers: Mapping[str, int]) -> None:
+        """The engine's counters, read when no fault was running; by the names of `Tally.registers`."""
+        if self.first_difference is None and (wrong := self.tally.difference(registers)):
+            self.first_difference = wrong
+
     def finish(self, read_word: Callable[[int], int]) -> None:
         """The run is over and drained; `read_word` gives the 64-bit word at a byte address as memory has it."""
         if self.first_difference is None:
             try:
                 check_quiescence(self.state, self._answers, read_word)
+                self._calls.check_all_back()
             except NotAllowed as reason:
                 self.first_difference = f"at the end (cycle {self._cycle}): {reason}\n{self._others(None)}".rstrip()
         self._finished = True
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _writer(self, event: Sequence[int]) -> None:
+        writer_event(self.state, event)
+        self.tally.writer(event)
+        step, _, _, outcome, space, vpn, number, _, _, data = event
+        if step == Step.INVALIDATE:
+            self._answers.invalidate(space, vpn, data)
+        elif step == Step.SRCU_CALL and outcome == Outcome.OK:
+            self._calls.called(data)
+        elif step == Step.PAGE_RESPONSE:
+            self._page_requests.responded(space, number, vpn)
 
     def _update(self, event: Sequence[int]) -> None:
         update_event(self.state, event, self._answers.oldest() or 0)
@@ -157,8 +187,12 @@ class Checker:
     def _reader(self, event: Sequence[int]) -> None:
         fault = self.state.faults[event[2]]
         first = event[0]
-        known = fault.known
+        known, reason = fault.known, fault.reason
         reader_event(self.state, fault, event)
+        self.tally.reader(self._cycle, event, fault, reason)
+        if first == Step.FLUSH and event[3] == Outcome.OK:
+            self._answers.invalidate(fault.space, fault.vpn, 1)
+        self._keep_promises(fault, event, known)
         if not self._check_requests:
             return
         if first == Step.R0:
@@ -167,6 +201,15 @@ class Checker:
             self._answers.fault_concluded(fault, Status.OK, Outcome.OK, known)
         elif first == Step.ANSWER:
             self._answers.fault_concluded(fault, event[9] & 3, event[3], known)
+
+    def _keep_promises(self, fault: Fault, event: Sequence[int], named: bool) -> None:
+        step, outcome = event[0], event[3]
+        if step == Step.R0:
+            self._calls.began(fault.agent)
+        elif step == Step.ANSWER or (step == Step.R18 and outcome == Outcome.OK):
+            self._calls.ended(fault.agent)
+        elif step == Step.HANDOVER:
+            self._page_requests.handed_over(fault, named, outcome)
 
     def _enter(self, cycle: int, agent: str, record: tuple[Any, ...]) -> bool:
         if self.first_difference is not None:

@@ -1,29 +1,19 @@
-"""Events of R8 to R18 and of the ways out: the outcome that the engine reports is the step's, or a more careful one that is allowed."""
+"""Events of R8 to R15 and of the ways out: the outcome that the engine reports is the step's, or a more careful one that is allowed."""
 
 from collections.abc import Callable, Sequence
 
-from ..layout import FRAME_FROM_POOL, Outcome, RequestFlag, Status, Step
-from ..protocol.commit_steps import installed_pte, needs_frame, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18
+from ..layout import FRAME_FROM_POOL, PAGE_BITS, Outcome, RequestFlag, Status, Step
+from ..protocol.commit_steps import fill, needs_frame, r8, r9, r10, r11, r12, r13, r14, r15
 from ..protocol.exit_steps import answer, handover, mm_read_lock, mm_read_unlock, mm_refused, undo
+from ..protocol.plan import Plan, copies, zeroes
 from ..protocol.world import NotAllowed, Phase, fail
 from .find_events import expect_id, judge_walk
-from .lookups import table_of, walk
+from .lookups import read_record, table_of
 from .state import Fault, State, bus_error
 
 __all__ = [
-    "allocate",
-    "answered",
-    "check",
-    "commit",
-    "handed_over",
-    "lock",
-    "read_lock",
-    "read_unlock",
-    "recheck",
-    "undone",
-    "unlock",
-    "walked_and_allocated",
-]
+    "allocate", "answered", "check", "filled", "handed_over", "lock", "read_lock", "read_unlock", "recheck", "undone", "walked_and_allocated",
+]  # fmt: skip
 
 Event = Sequence[int]
 """first last agent outcome space vpn id seq addr data"""
@@ -48,9 +38,11 @@ def _same_sequence(
 
 
 def walked_and_allocated(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
-    """R7 to R9 in one: the walk ended at an empty entry."""
+    """R7 to R9 in one: the walk ended at an empty leaf entry of anonymous memory."""
     expect_id(fault, event)
     judge_walk(state, fault, event[8], 0, _OK)
+    if fault.plan not in (Plan.ZERO, Plan.POOL):
+        raise NotAllowed(f"R7 to R9 in one event, but the fault needs {Plan(fault.plan).name}: R7 is an event of its own")
     allocate(state, fault, event, outcome)
 
 
@@ -65,13 +57,27 @@ def allocate(state: State, fault: Fault, event: Event, outcome: Outcome) -> None
             raise NotAllowed("R9 POOL_EMPTY for an access that needs no frame of the pool")
         return
     if owned != needs_frame(fault):
-        raise NotAllowed(f"R9 {'takes a frame of the pool for a read' if owned else 'takes no frame of the pool for a store'}")
+        raise NotAllowed(f"R9 takes {'a' if owned else 'no'} frame of the pool for {Plan(fault.plan).name}")
     if owned and frame not in state.frames.free:
         place = state.frames.taken.get(frame, state.frames.home.get(frame))
         raise NotAllowed(f"R9 allocates frame {frame:#x}, which is {'not offered' if place is None else 'in use'}")
-    r9(state, fault, frame)
+    if owned and frame in state.frames.used and zeroes(fault.plan) and not state.unzeroed:
+        raise NotAllowed(f"R9 allocates frame {frame:#x} for {Plan(fault.plan).name}, although a page was copied into it: it holds no zeros")
+    if r9(state, fault, frame) != _OK:
+        raise NotAllowed("R9 takes a frame that is to be zeroed, which an ATOMIC fault must not do")
     if frame != fault.frame:
-        raise NotAllowed(f"R9 maps frame {frame:#x} for a read, not the zero frame {state.zero_frame:#x}")
+        raise NotAllowed(f"R9 maps frame {frame:#x}, not frame {fault.frame:#x} ({Plan(fault.plan).name})")
+
+
+def filled(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """FILL: what was copied is what the walk or the page cache gave."""
+    expect_id(fault, event)
+    expected = fault.frame << PAGE_BITS, fault.source | FRAME_FROM_POOL if copies(fault.plan) else 0
+    if (event[8], event[9]) != expected:
+        raise NotAllowed(f"FILL of {event[8]:#x} with {event[9]:#x}, not of {expected[0]:#x} with {expected[1]:#x}")
+    if outcome == Outcome.BUS_ERROR:
+        return bus_error(state, fault)
+    fill(state, fault)
 
 
 def check(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
@@ -102,47 +108,12 @@ def lock(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
 
 
 def recheck(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
-    """R14-R15."""
+    """R14-R15. Until here the record was as the snapshot has it."""
     expect_id(fault, event)
     if _same_sequence(state, fault, event, outcome, r14, "C3"):
         r15(state, fault)
-
-
-def commit(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
-    """R16-R17. C4 may take a change of another leaf entry for one of this, never the reverse; the table is still in use (I1)."""
-    now = state.memory.read(fault.entry_address)
-    if outcome == Outcome.RACED:
-        if now == fault.entry and state.leaf_changed <= fault.walk_began:
-            raise NotAllowed("C4 false abort: no leaf entry changed since the walk began")
-        fail(fault, outcome)
-        return
-    if r16(state, fault) != outcome:
-        raise NotAllowed(f"C4 passed although the entry at {fault.entry_address:#x} went from {fault.entry:#x} to {now:#x}")
-    address, pte = event[8], event[9]
-    if address != fault.entry_address:
-        raise NotAllowed(f"R17 writes {address:#x}, the walk ended at {fault.entry_address:#x}")
-    expected = installed_pte(fault.page_prot, fault.frame, fault.access)
-    if pte != expected:
-        raise NotAllowed(f"R17 commits {pte:#x}; the snapshot (page_prot {fault.page_prot:#x}, frame {fault.frame:#x}) gives {expected:#x}")
-    reached = walk(state.memory, fault.space, fault.vpn)[0]
-    if reached != address:
-        raise NotAllowed(f"R17 writes {address:#x}, but a walk of page {fault.vpn:#x} now ends at {reached:#x}: the table is gone (I1)")
-    r17(state, fault)
-
-
-def unlock(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
-    """R18."""
-    address, pte = event[8], event[9]
-    if (address, pte) != (fault.entry_address, fault.pte):
-        raise NotAllowed(f"R18 reports {pte:#x} at {address:#x}, committed was {fault.pte:#x} at {fault.entry_address:#x}")
-    if outcome == Outcome.BUS_ERROR:  # nobody knows what the entry holds now: it stays unsettled, and its frame is not used again
-        bus_error(state, fault)
-        state.unknown.add(address)
-        state.leaf_changed = state.now
-        return
-    r18(state, fault)
-    state.leaf_changed = state.now
-    fault.known = fault.phase != Phase.IDLE
+        record = read_record(state.memory, fault.record)
+        fault.start, fault.end = record.start, record.end
 
 
 def undone(state: State, fault: Fault, event: Event, reason: Outcome) -> None:

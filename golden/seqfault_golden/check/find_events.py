@@ -1,4 +1,4 @@
-"""Events of R0 to R7: is what the engine says that it read possible, and does the step give the outcome that it reports?
+"""Events of R0 to R7 and PAGE: is what the engine says that it read possible, and does the step give the outcome that it reports?
 
 The engine reads memory over many cycles, so a value is judged against all that the word held in the step's window. Some aborts are allowed where
 the step itself would go on: the engine may be more careful than it has to be.
@@ -7,12 +7,14 @@ the step itself would go on: the engine may be more careful than it has to be.
 from collections.abc import Sequence
 
 from ..layout import VPN_MASK, Access, Outcome, RequestBits, Step
-from ..protocol.find_steps import r0, r1, r2, r3, r4, r5, r6, r7
+from ..protocol.find_steps import page, r0, r1, r2, r3, r4, r5, r6, r7
 from ..protocol.world import NotAllowed, Phase, classic_from, fail
-from .lookups import NO_TABLE_LEVEL, find_vma_since, read_record, walk, walk_ends_at
+from .early import early_entries, read_early
+from .history import features_key
+from .lookups import NO_TABLE_LEVEL, find_page_now, find_vma_since, page_lookup_ends_at, read_record, walk, walk_ends_at
 from .state import Fault, State, bus_error
 
-__all__ = ["begin", "expect_id", "fields", "find", "judge_walk", "walked"]
+__all__ = ["begin", "expect_id", "fields", "find", "judge_walk", "looked_up", "walked"]
 
 Event = Sequence[int]
 """first last agent outcome space vpn id seq addr data"""
@@ -154,12 +156,32 @@ def judge_walk(state: State, fault: Fault, address: int, entry: int, outcome: Ou
     if outcome == Outcome.BUS_ERROR:
         return bus_error(state, fault)
     level = walk_ends_at(state.memory, fault.space, fault.vpn, fault.walk_began, address, entry)
+    if level is None and entry in early_entries(state, fault.space, address):
+        read_early(state, address, entry)
+        level = walk_ends_at(state.memory, fault.space, fault.vpn, fault.walk_began, address, entry)
     if level == NO_TABLE_LEVEL and outcome in (Outcome.NO_TABLE, Outcome.BAD_TABLE):
         fail(fault, outcome)
         return
     if level is None or level == NO_TABLE_LEVEL:
         now = "a walk ends at {:#x} with {:#x} (level {})".format(*walk(state.memory, fault.space, fault.vpn))
         raise NotAllowed(f"R7 reports entry {entry:#x} at {address:#x}; {now}")
-    expected = r7(state, fault, level, address, entry)
+    state.entry_read(address, entry, fault.walk_began)
+    expected = r7(state, fault, level, address, entry, state.memory.read(features_key(fault.space)))
     if outcome != expected:
         raise NotAllowed(f"R7 outcome {outcome.name} for entry {entry:#x} at level {level}, it is {expected.name}")
+
+
+def looked_up(state: State, fault: Fault, event: Event, outcome: Outcome) -> None:
+    """PAGE: the lookup may have ended there since the walk began, in a file that the record named under this sequence."""
+    expect_id(fault, event)
+    address, word = event[8], event[9]
+    if outcome == Outcome.BUS_ERROR:
+        return bus_error(state, fault)
+    found = page_lookup_ends_at(state.memory, fault.record, fault.record_since, fault.vpn, fault.walk_began, address, word)
+    if found is None:
+        now = "a lookup ends with {} at {:#x}, which holds {:#x}".format(*find_page_now(state.memory, fault.record, fault.vpn))
+        raise NotAllowed(f"PAGE reports {word:#x} at {address:#x}; {now}")
+    expected = page(state, fault, found, word)
+    if outcome != expected:
+        raise NotAllowed(f"PAGE outcome {outcome.name} for {word:#x} (flags {fault.vma_flags:#x}, entry {fault.entry:#x}), it is {expected.name}")
+    fault.slot = address

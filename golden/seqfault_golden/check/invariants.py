@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ..layout import (
     NODE_ENTRIES,
     PAGE_BITS,
+    PTE_EXCLUSIVE,
     PTE_R,
     PTE_W,
     PTE_X,
@@ -12,9 +13,11 @@ from ..layout import (
     Record,
     VmaFlag,
     address_of,
+    is_leaf,
     pointer_kind,
     pte_ppn,
 )  # fmt: skip
+from ..page_cache import SLOT_PRESENT, SLOT_UPTODATE, SLOT_WRITABLE, slot_ppn
 from ..protocol.world import NotAllowed, Phase
 from .answers import Answers
 from .history import vmas_key
@@ -29,6 +32,7 @@ def check_quiescence(state: State, answers: Answers, read_word: Callable[[int], 
     _nothing_left(state, answers)
     _same_memory(state, read_word)
     _sound_entries(state)
+    _agree_with_page_cache(state)
 
 
 def _nothing_left(state: State, answers: Answers) -> None:
@@ -84,7 +88,8 @@ def _sound_entries(state: State) -> None:
     """I2, I3, I4 for all that is mapped in tables in use."""
     committed = state.frames.mapped
     mapped_at: dict[int, int] = {}
-    for address, space, level, vpn, pte in state.tables.leaves():
+    leaves = state.tables.leaves()
+    for address, space, level, vpn, pte in leaves:
         frame = pte_ppn(pte)
         if level == 0 and frame in state.frames.free:
             raise NotAllowed(f"page {vpn:#x} of space {space} maps frame {frame:#x}, which is free (I4)")
@@ -92,14 +97,44 @@ def _sound_entries(state: State) -> None:
         if zero and pte & PTE_W:
             raise NotAllowed(f"page {vpn:#x} of space {space} maps the shared zero frame writable (I3)")
         record = covering_record(state.memory, space, vpn)
+        if record is None and (address in committed or address in state.frames.slots or zero):
+            raise NotAllowed(f"page {vpn:#x} of space {space} is mapped ({pte:#x}), and no VMA covers it (I2)")
         if address in committed or zero:
-            if record is None:
-                raise NotAllowed(f"page {vpn:#x} of space {space} is mapped ({pte:#x}), and no VMA covers it (I2)")
             if not zero and frame in mapped_at:
                 raise NotAllowed(f"frame {frame:#x} is mapped at {mapped_at[frame]:#x} and at {address:#x} (I4)")
             mapped_at[frame] = address
         if record is not None:
             _within_rights(space, vpn, pte, record)
+    _exclusive(leaves)
+    for frame in state.frames.free:
+        if state.tables.is_table(frame):
+            raise NotAllowed(f"frame {frame:#x} is free, and a page table (I4)")
+
+
+def _exclusive(leaves: list[tuple[int, int, int, int, int]]) -> None:
+    """ "EXCLUSIVE: no other entry maps the frame"."""
+    first: dict[int, tuple[int, int]] = {}
+    for address, _, level, _, pte in leaves:
+        if level:
+            continue
+        frame = pte_ppn(pte)
+        before, other = first.setdefault(frame, (address, pte))
+        if before != address and (pte | other) & PTE_EXCLUSIVE:
+            raise NotAllowed(f"frame {frame:#x} is EXCLUSIVE, and mapped at {before:#x} ({other:#x}) and at {address:#x} ({pte:#x})")
+        first[frame] = address, pte | other
+
+
+def _agree_with_page_cache(state: State) -> None:
+    """Software "takes a page out, exchanges it, or takes WRITABLE or UPTODATE away only [..] with a ZAP of the page"."""
+    for address, slot in state.frames.slots.items():
+        place, pte, word = state.tables.place(address), state.memory.read(address), state.memory.read(slot)
+        if place is None or not is_leaf(pte) or address in state.unknown:
+            continue
+        where = f"page {place[2]:#x} of space {place[0]} ({pte:#x})"
+        if not word & SLOT_PRESENT or slot_ppn(word) != pte_ppn(pte):
+            raise NotAllowed(f"{where} maps a frame that the page cache has given up: its slot at {slot:#x} holds {word:#x}")
+        if not word & SLOT_UPTODATE or (pte & PTE_W and not word & SLOT_WRITABLE):
+            raise NotAllowed(f"{where} has what its slot at {slot:#x} does not allow any more ({word:#x})")
 
 
 def _within_rights(space: int, vpn: int, pte: int, record: Record) -> None:

@@ -1,9 +1,8 @@
 """What software does to the checker's world itself: memory, the free ring and the roots of spaces."""
 
-from ..layout import is_leaf
 from ..protocol.world import NotAllowed
 from .history import features_key, table_key, vmas_key
-from .lookups import covering_record
+from .lookups import overlapping_records
 from .state import State
 
 __all__ = ["software_frames", "software_write", "space_table", "space_vmas"]
@@ -26,17 +25,18 @@ def space_vmas(state: State, space: int, pointer: int) -> None:
 def software_write(state: State, address: int, value: int) -> None:
     """W2 and software's own page-table work.
 
-    "Software may write a leaf entry of a VMA directly only between MM.LOCK .. SEQ.BEGIN id, IOFENCE.C(PR) and SEQ.END id, or where no
-    record covers it." [contract, PTE locks]
+    "Software may write a leaf entry of a VMA directly only between MM.LOCK .. SEQ.BEGIN id, IOFENCE.C(PR) and SEQ.END id, or where no record
+    covers it. [..] software writes an upper entry [..] only in such a section of every VMA that overlaps what the entry translates". [contract,
+    PTE locks]
     """
     old = state.memory.read(address)
     place = state.tables.place(address) if old != value else None
     if place is not None:
         space, level, vpn = place
-        if level == 0 or is_leaf(old) or is_leaf(value):
-            record = covering_record(state.memory, space, vpn)
-            if record is not None and not (space in state.mm_writers and state.sequences.writers(record.id)):
-                raise NotAllowed(f"software writes the leaf entry of page {vpn:#x} outside a section of VMA {record.id}, which covers it")
+        for record in overlapping_records(state.memory, space, vpn, vpn + (1 << 9 * level)):
+            if not (space in state.mm_writers and state.sequences.writers(record.id)):
+                what = f"leaf entry of page {vpn:#x}" if level == 0 else f"entry of level {level} for page {vpn:#x}"
+                raise NotAllowed(f"software writes the {what} outside a section of VMA {record.id}, which it concerns")
     state.memory.write(address, value, state.now)
     if old != value:
         state.frames.unmap(address)  # also in a table that was unlinked before software cleared it
@@ -52,6 +52,6 @@ def software_frames(state: State, frames: list[int]) -> None:
             if state.tables.place(home) is not None:
                 raise NotAllowed(f"software offers frame {frame:#x}, which the entry at {home:#x} maps")
             state.frames.unmap(home)
-        if frame in state.frames.free or frame in state.frames.taken or frame == state.zero_frame:
+        if frame in state.frames.free or frame in state.frames.taken or frame == state.zero_frame or state.tables.is_table(frame):
             raise NotAllowed(f"software offers frame {frame:#x}, which is in use")
         state.frames.free.add(frame)

@@ -40,6 +40,10 @@ class TableMap:
         space, level, base = place
         return space, level, base | (address >> 3 & 511) << 9 * level
 
+    def is_table(self, page: int) -> bool:
+        """The page with this number is a reachable table."""
+        return page in self._places
+
     def set_root(self, space: int, old: int, new: int) -> None:
         """SPACE.TABLE replaced the satp word."""
         if old == new:

@@ -32,6 +32,7 @@ def ad_lock(state: State, space: int, vpn: int, address: int, new: int, since: i
         raise NotAllowed(f"AD_LOCK of {address:#x} is to write {new:#x}, which is no entry of there with A or D set")
     old = state.memory.read(address)
     state.pte_locks[table] = UPDATE_AGENT
+    state.leaf_changed = state.now
     state.update = Update(space, vpn, address, old, new, old in olds, state.now)
     if state.update.possible:
         state.memory.write_unsettled(address, new, state.now)
@@ -45,6 +46,7 @@ def ad_update(state: State, outcome: int, space: int, vpn: int, address: int, ne
     if outcome == Outcome.BUS_ERROR:
         if not state.bus_errors:
             raise NotAllowed("BUS_ERROR although memory answers every access")
+        state.unknown[address] = state.now
     elif outcome == Outcome.RACED:
         state.memory.revert(address)
     else:
@@ -53,6 +55,7 @@ def ad_update(state: State, outcome: int, space: int, vpn: int, address: int, ne
         state.memory.settle(address, state.now)
         state.tables.entry_written(address, update.old, new)
     del state.pte_locks[table_of(address)]
+    state.leaf_changed = state.now
     state.update = None
 
 

@@ -35,6 +35,7 @@ def _leaf(state: State, event: Event, name: str) -> int:
 
 def _clear(state: State, event: Event) -> None:
     address = _leaf(state, event, "PTE_CLEAR")
+    state.entry_read(address, event[9], state.now)
     entry = steps.pte_clear(state, address, COMMAND_UNIT)
     if event[9] != entry:
         raise NotAllowed(f"PTE_CLEAR of {address:#x} removes {event[9]:#x}, the entry is {entry:#x}")
@@ -63,7 +64,11 @@ _HANDLERS: dict[int, Callable[[State, Event], None]] = {
     Step.SPACE_TABLE: lambda s, e: software.space_table(s, e[4], e[9], e[6]),
     Step.SPACE_VMAS: lambda s, e: software.space_vmas(s, e[4], e[9]),
     Step.ILLEGAL: lambda s, e: None,
+    Step.SRCU_CALL: lambda s, e: None,
+    Step.PAGE_RESPONSE: lambda s, e: None,
 }
+_FAILURES: dict[int, int] = {Step.ILLEGAL: Outcome.ILLEGAL, Step.SRCU_CALL: Outcome.QUEUE_FULL}
+"""Steps that may have another outcome than OK, and which. The state of SRCU and of page requests is kept in `promises`."""
 
 
 def writer_event(state: State, event: Event) -> None:
@@ -72,8 +77,8 @@ def writer_event(state: State, event: Event) -> None:
     handler = _HANDLERS.get(first)
     if handler is None or last != first:
         raise NotAllowed("the command unit has no such step")
-    if outcome not in (Outcome.OK, Outcome.ILLEGAL if first == Step.ILLEGAL else Outcome.OK):
-        raise NotAllowed("a step of the command unit cannot fail")
+    if outcome not in (Outcome.OK, _FAILURES.get(first, Outcome.OK)):
+        raise NotAllowed("a step of the command unit cannot fail, or not so")
     if space >= state.spaces and not (first == Step.INVALIDATE and space == EVERY_SPACE) and first != Step.ILLEGAL:
         raise NotAllowed(f"there is no space {space}")
     if state.mm_claimed is not None:

@@ -4,35 +4,14 @@ from collections.abc import Callable
 
 from ..layout import PTE_V, PTE_W, Access, Outcome, VmaFlag, pte_ppn
 from ..protocol import commit_steps, exit_steps, find_steps
+from ..protocol.plan import Plan, clears
 from ..protocol.world import RETRIED, Phase, Safeguard, classic_from, keeps
 from .cells import Part
-from .parts import HUGE, HUGE_PTE, Cpu, FaultCells, Violation
+from .parts import HUGE, HUGE_PTE, SLOT_AT, Cpu, FaultCells, Violation
+from .sentences import SENTENCES
 from .small_world import SmallWorld
 
 __all__ = ["FaultAgent"]
-
-_SENTENCES = {
-    Phase.R1: ("R1", "finds the VMA in the index and pins it"),
-    Phase.R2: ("R2", "reads the VMA's sequence, which must be even"),
-    Phase.R3: ("R3", "reads vma_flags; type filter"),
-    Phase.R4: ("R4", "reads vma_page_prot"),
-    Phase.R5: ("R5-R6", "bounds, and permission by the snapshot"),
-    Phase.R7: ("R7", "walks: reads the entry of one level"),
-    Phase.R8: ("R8", "reads the sequence again (early filter)"),
-    Phase.R9: ("R9", "allocates, zeroes or copies the page"),
-    Phase.R10: ("R10", "pins the walker"),
-    Phase.R11: ("C1", "R11: is the VMA linked, and its sequence as it was?"),
-    Phase.R12: ("C2", "R12: does the pmd entry still point to the same table?"),
-    Phase.R13: ("R13", "tries the PTE lock"),
-    Phase.R14: ("C3", "R14: under the PTE lock: linked, and sequence as it was?"),
-    Phase.R15: ("R15", "unpins the walker"),
-    Phase.R16: ("C4", "R16: is the pte still what R7 saw?"),
-    Phase.R17: ("R17", "commits: writes the pte"),
-    Phase.R18: ("R18", "drops the PTE lock; the CPU walks again and loads the translation"),
-    Phase.FAILED: ("UNDO", "gives back what it holds"),
-    Phase.MAPPED: ("ANSWER", "the page was mapped already"),
-    Phase.COMMITTED: ("MM_READ_UNLOCK", "drops the mm lock; the fault is resolved"),
-}
 
 
 class FaultAgent:
@@ -58,7 +37,9 @@ class FaultAgent:
             Phase.R10: self._plain(commit_steps.r10), Phase.R11: self._plain(commit_steps.r11), Phase.R12: self._plain(commit_steps.r12),
             Phase.R13: self._lock, Phase.R14: self._plain(commit_steps.r14), Phase.R15: self._plain(commit_steps.r15),
             Phase.R16: self._plain(commit_steps.r16), Phase.R17: self._commit, Phase.R18: self._unlock, Phase.FAILED: self._undo,
-            Phase.UNDONE: self._go_on, Phase.MAPPED: self._mapped, Phase.COMMITTED: self._release_mm,
+            Phase.UNDONE: self._go_on, Phase.MAPPED: self._mapped, Phase.COMMITTED: self._release_mm, Phase.PAGE: self._look_up,
+            Phase.FILL: self._fill, Phase.CLEAR: self._plain(commit_steps.clear), Phase.FLUSH: self._plain(commit_steps.flush),
+            Phase.AROUND: self._around, Phase.TABLE: self._plain(commit_steps.table),
         }  # fmt: skip
 
     def choices(self) -> int:
@@ -66,8 +47,7 @@ class FaultAgent:
         if fault.ended:
             return 0
         if fault.phase == Phase.R13 and not fault.classic and keeps(self.world, Safeguard.TRYLOCK):
-            table = self.world.tables[fault.parent - 1]
-            return 2 if table.lock else 1
+            return 2 if self.world.is_locked(self.world.table_of(fault.entry_address)) else 1
         return 1
 
     def take(self, choice: int) -> None:
@@ -78,7 +58,7 @@ class FaultAgent:
         fault = self.fault
         if fault.phase in (Phase.IDLE, Phase.UNDONE):
             return self._next_attempt()
-        name, sentence = _SENTENCES[Phase(fault.phase)]
+        name, sentence = SENTENCES[Phase(fault.phase)]
         if fault.phase == Phase.R7:
             sentence = f"walks: reads the {('upper', 'pmd', 'leaf')[fault.walked]} entry"
         return name, sentence
@@ -155,7 +135,7 @@ class FaultAgent:
             fault.parent = world.slot(fault.page).value
             fault.walked = 2
             if fault.parent in (0, HUGE):
-                self._walk_ends(1, 0, HUGE_PTE if fault.parent else 0)
+                self._walk_ends(1, SLOT_AT + fault.page // world.entries, HUGE_PTE if fault.parent else 0)
         else:
             address = fault.parent * world.entries + fault.page % world.entries
             self._walk_ends(0, address, world.read_entry(address))
@@ -165,10 +145,16 @@ class FaultAgent:
         self.fault.walked = 0
         find_steps.r7(self.world, self.fault, level, address, entry)
 
+    def _look_up(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:
+        find_steps.page(world, fault, *world.cached(fault.page))
+
     def _allocate(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:
+        commit_steps.r9(world, fault, world.free_table() if fault.plan == Plan.TABLE else world.free_frame())
+
+    def _fill(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:
         if fault.entry & PTE_V and world.mm.pending and keeps(world, Safeguard.PENDING_FLUSH):
             world.flush(fault.page)
-        commit_steps.r9(world, fault, world.free_frame())
+        commit_steps.fill(world, fault)
 
     def _lock(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:
         commit_steps.r13(world, fault, bool(choice) or bool(fault.classic))
@@ -178,13 +164,21 @@ class FaultAgent:
         if fault.entry == 0 and world.read_entry(fault.entry_address):
             raise Violation("I5", f"R17 silently overwrites the entry of page {fault.page}")
         commit_steps.r17(world, fault)
-        if fault.entry & PTE_V:
+        if fault.plan == Plan.TABLE:
+            return
+        if fault.pte & PTE_W and world.frames[pte_ppn(fault.pte) - 1].sharers:
+            raise Violation("I7", f"page {fault.page} may be written, whose frame {pte_ppn(fault.pte)} another space maps too")
+        if clears(fault.plan, fault.entry):
             world.recycle(pte_ppn(fault.entry))
         if fault.access == Access.STORE and bool(fault.vma_flags & VmaFlag.WRITE) != bool(fault.pte & PTE_W):
             raise Violation("I3", f"page {fault.page} gets flags of one version of the VMA and page_prot of another")
         for number, slot in enumerate(world.slots):
             if slot.value == fault.parent and number != fault.page // world.entries:
                 raise Violation("I3", f"the pte of page {fault.page} is installed in a table that translates other addresses now")
+
+    def _around(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:
+        """A window of one page: nothing is around it."""
+        commit_steps.around(world, fault, ())
 
     def _unlock(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:
         commit_steps.r18(world, fault)
@@ -203,7 +197,8 @@ class FaultAgent:
         """What the next attempt does not use."""
         self.world.mm.fence &= ~(1 << self.number)
         self.fault.clear(
-            "record", "id", "seq", "vma_flags", "page_prot", "walked", "parent", "entry_address", "entry", "frame", "pte", "pinned_vma",
+            "record", "id", "seq", "vma_flags", "page_prot", "walked", "parent", "entry_address", "entry", "plan", "source", "frame",
+            "pte", "pinned_vma",
         )  # fmt: skip
 
     def _go_on(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:

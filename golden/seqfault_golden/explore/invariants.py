@@ -1,7 +1,7 @@
 """What must be true when nobody has anything left to do. [protocol.md 0.4; the issue's list]"""
 
 from ..layout import PTE_V, PTE_W, VmaFlag, pte_ppn
-from .parts import FREE, HUGE, MAPPED, SHARED, Violation
+from .parts import CACHED, FREE, HUGE, MAPPED, SHARED, Violation
 from .small_world import SmallWorld
 
 __all__ = ["check_end"]
@@ -12,6 +12,7 @@ def check_end(world: SmallWorld) -> None:
     reachable = _reachable(world)
     _entries(world, reachable)
     _frames(world, reachable)
+    _tables(world)
     _nothing_held(world)
     for cpu in world.cpus:
         if cpu.tlb and not any(_covers(pte, cpu.tlb) for _, pte in reachable.values()):
@@ -48,17 +49,29 @@ def _frames(world: SmallWorld, reachable: dict[int, tuple[int, int]]) -> None:
     mapped: dict[int, int] = {}
     for address, (_, pte) in reachable.items():
         frame = pte_ppn(pte)
-        if frame in mapped:
+        cached = frame and world.frames[frame - 1].place == CACHED
+        if frame in mapped and not cached:
             raise Violation("I4", f"frame {frame} is mapped twice")
         if frame != world.zero_frame:
             mapped[frame] = address
     for number, cells in enumerate(world.frames, 1):
-        if cells.place not in (FREE, SHARED) and cells.place != MAPPED + mapped.get(number, 0):
+        if cells.place == FREE and number in mapped:
+            raise Violation("I4", f"frame {number} is mapped, and free")
+        if cells.place not in (FREE, SHARED, CACHED) and cells.place != MAPPED + mapped.get(number, 0):
             where = "mapped where no walk finds it" if cells.place >= MAPPED else "neither mapped nor in the pool"
             raise Violation("I4", f"frame {number} is lost: {where}")
 
 
+def _tables(world: SmallWorld) -> None:
+    used = {slot.value for slot in world.slots}
+    for number, table in enumerate(world.tables, 1):
+        if table.spare == 2 or (world.counts_tables and table.alive and number not in used):
+            raise Violation("I4", f"table {number} is lost: neither in use nor in the pool")
+
+
 def _nothing_held(world: SmallWorld) -> None:
+    if world.mm.lock:
+        raise Violation("I6", "the lock of the pmd entries is held for ever")
     for table in world.tables:
         if table.lock:
             raise Violation("I6", f"the PTE lock of {table.name} is held for ever")

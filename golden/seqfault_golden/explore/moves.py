@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from ..layout import PTE_V, PTE_W
+from ..layout import PTE_EXCLUSIVE, PTE_V, PTE_W
 from ..protocol import writer_steps
-from ..protocol.world import NotYet, Safeguard
+from ..protocol.world import NotYet, Phase, Safeguard, keeps
 from .program import Line, Program
 from .small_world import SmallWorld
 
 __all__ = [
-    "begin", "clear_slot", "clear_upper", "end", "flush", "free_directory", "free_table", "free_vma", "line", "lock", "mm_lock", "mm_unlock",
+    "begin", "clear_slot", "clear_upper", "end", "fence", "flush", "free_directory", "free_table", "free_vma", "line", "lock", "mm_lock", "mm_unlock",
     "only", "protect", "recycle", "section", "unless", "unlink", "unlock", "wait_for_walkers", "write", "zap",
 ]  # fmt: skip
 
@@ -88,6 +88,22 @@ def unlock(table: int, step: str = "PTE_UNLOCK") -> Line:
     return line(step, f"unlocks the PTEs of table {table}", act)
 
 
+def fence() -> tuple[Line, Line]:
+    """IOFENCE.C with PR: what the engine's software waits for."""
+
+    def start(world: SmallWorld, me: Program) -> None:
+        idle = (Phase.IDLE, Phase.UNDONE, Phase.COMMITTED)
+        world.mm.fence = sum(1 << fault.agent for fault in world.faults if fault.phase not in idle)
+
+    def finish(world: SmallWorld, me: Program) -> None:
+        writer_steps.fence(world)
+
+    return (
+        line("FENCE", "IOFENCE.C with PR begins: notes the attempts that are running", start),
+        line("FENCE", "IOFENCE.C completes: those attempts have ended", finish),
+    )
+
+
 # --- VMAs -------------------------------------------------------------------------------------------------------------
 
 
@@ -138,15 +154,17 @@ def zap(address: int, step: str = "U2") -> Line:
     return line(step, f"clears the pte at {address}", act)
 
 
-def protect(address: int, step: str = "W3") -> Line:
-    """Take W from a leaf entry, if it is there."""
+def protect(address: int, step: str = "W3", *, share: bool = False) -> Line:
+    """Take W from a leaf entry, if it is there; `share`: EXCLUSIVE too."""
 
     def act(world: SmallWorld, me: Program) -> None:
-        pte = world.read_entry(address)
+        pte, lost = world.read_entry(address), PTE_W
+        if share and keeps(world, Safeguard.SHARE):
+            lost |= PTE_EXCLUSIVE
         if pte & PTE_V:
-            writer_steps.pte_protect(world, address, pte & ~PTE_W, me.number)
+            writer_steps.pte_protect(world, address, pte & ~lost, me.number)
 
-    return line(step, f"takes W from the pte at {address}", act)
+    return line(step, f"takes W {'and EXCLUSIVE ' if share else ''}from the pte at {address}", act)
 
 
 def flush(step: str = "flush", page: int | None = None) -> Line:

@@ -8,12 +8,17 @@ from ..protocol.world import Phase
 from .cells import CellWorld, Part
 
 __all__ = [
-    "FLAGS_RO", "FLAGS_RW", "FREE", "HUGE", "HUGE_PTE", "MAPPED", "PROT_RO", "PROT_RW", "RELEASED", "SHARED", "Cpu", "Entry", "FaultCells",
-    "Frame", "Mm", "Slot", "Table", "Violation", "Vma",
+    "CACHED", "DIRECTORY", "FLAGS_RO", "FLAGS_RW", "FREE", "HUGE", "HUGE_PTE", "MAPPED", "PROT_RO", "PROT_RW", "RELEASED", "SHARED", "SLOT_AT",
+    "TABLE_FRAMES", "Cached", "Cpu", "Entry", "FaultCells", "Frame", "Mm", "Slot", "Table", "Violation", "Vma",
 ]  # fmt: skip
 
-FREE, SHARED, RELEASED, MAPPED = 0, 61, 62, 64
-"""Where a frame is: in the pool; mapped by another space only; unmapped, not yet recycled; mapped at (MAPPED + address). Taken by agent n: n + 1."""
+FREE, CACHED, SHARED, RELEASED, MAPPED = 0, 60, 61, 62, 64
+"""Where a frame is: in the pool; in the page cache; mapped by another space only; unmapped, not yet recycled; mapped at (MAPPED + address). Taken by
+agent n: n + 1."""
+SLOT_AT, DIRECTORY = 0x4000, 0x4000
+"""Address of the first pmd entry, and the number of their page as a table."""
+TABLE_FRAMES = 32
+"""A frame of the pool with this number + t can become table t."""
 HUGE = 0x100
 """A slot that maps a huge page."""
 HUGE_PTE = 0xD7
@@ -25,7 +30,7 @@ PROT_RW, PROT_RO = 0x17, 0x13
 
 
 _RIGHTS = "VRWXUGAD"
-_WORDS = {FREE: "free", SHARED: "another space's", RELEASED: "released"}
+_WORDS = {FREE: "free", CACHED: "in the page cache", SHARED: "another space's", RELEASED: "released"}
 
 
 def _pte_words(pte: int) -> str:
@@ -44,7 +49,7 @@ class Violation(Exception):
 class Mm(Part):
     """The mm: `writer` is 1 while one holds the lock; `readers` and `fence` are masks of agents; `pending`: somebody has put off a flush.
 
-    `upper`: the entry of the level above points to the page of pmd entries; `directory`: that page is in use.
+    `upper`: the entry of the level above points to the page of pmd entries; `directory`: that page is in use; `lock`: of that page, an agent + 1.
     """
 
     writer: int
@@ -53,6 +58,7 @@ class Mm(Part):
     pending: int
     upper: int
     directory: int
+    lock: int
 
 
 class Vma(Part):
@@ -86,15 +92,27 @@ class Slot(Part):
 
 
 class Table(Part):
-    """A leaf table; `lock` is an agent + 1. Its entries follow."""
+    """A leaf table; `lock` is an agent + 1. `spare`: 1 it is a frame of the pool, 2 a fault has taken it. Its entries follow."""
 
     alive: int
     lock: int
+    spare: int
 
     def show(self, name: str, value: int) -> str:
         if name == "lock":
             return f"agent {value - 1}" if value else "free"
+        if name == "spare":
+            return ("no", "in the pool", "taken")[value]
         return "in use" if value else "freed"
+
+
+class Cached(Part):
+    """A page's slot in the page cache."""
+
+    word: int
+
+    def show(self, name: str, value: int) -> str:
+        return f"frame {pte_ppn(value)}" if value else "none"
 
 
 class Entry(Part):
@@ -140,7 +158,7 @@ class FaultCells(Part):
     `ended`: 0 runs, 1 resolved, 2 handed to software.
     """
 
-    hidden = frozenset({"phase", "walked", "record", "id", "entry_address", "classic", "reason", "locked", "owned", "ended"})
+    hidden = frozenset({"phase", "walked", "record", "id", "entry_address", "classic", "reason", "locked", "owned", "plan", "source", "ended"})
     forgotten = frozenset({"attempt", "seq", "vma_flags", "page_prot", "parent", "entry", "frame", "pte", "pinned_vma"})
 
     phase: int
@@ -158,6 +176,8 @@ class FaultCells(Part):
     parent: int
     entry_address: int
     entry: int
+    plan: int
+    source: int
     frame: int
     owned: bool
     locked: int

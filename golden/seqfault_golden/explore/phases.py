@@ -11,7 +11,7 @@ from .scenario import Scenario
 
 __all__ = ["phase_edges"]
 
-_SEEN_IN = ("munmap-sequence", "munmap-mm-lock", "collapse", "split", "copy-on-write", "table-move")
+_SEEN_IN = ("munmap-sequence", "munmap-mm-lock", "collapse", "split", "copy-on-write", "table-move", "truncate", "table-munmap")
 """Scenarios that between them go every way."""
 
 

@@ -4,10 +4,30 @@ Numbers: a page is a small number; `entries` consecutive pages share a leaf tabl
 count from 1, an entry's address is `table * entries + index`; frames count from 1, 0 is the shared zero frame. Agents count from 0.
 """
 
-from ..layout import pte_ppn
+from ..layout import PTE_V, Outcome, pte_ppn
 from ..protocol.world import Safeguard, keeps
 from .cells import CellWorld
-from .parts import FREE, MAPPED, RELEASED, SHARED, Cpu, Entry, FaultCells, Frame, Mm, Slot, Table, Violation, Vma
+from .parts import (
+    DIRECTORY,
+    FREE,
+    HUGE,
+    HUGE_PTE,
+    MAPPED,
+    RELEASED,
+    SHARED,
+    SLOT_AT,
+    TABLE_FRAMES,
+    Cached,
+    Cpu,
+    Entry,
+    FaultCells,
+    Frame,
+    Mm,
+    Slot,
+    Table,
+    Violation,
+    Vma,
+)  # fmt: skip
 
 __all__ = ["SmallWorld"]
 
@@ -18,27 +38,30 @@ class SmallWorld(CellWorld):
     Parameters
     ----------
     removed : safeguards that this world does without. policy, max_retries : as the engine's.
-    vmas, slots, tables, frames, entries : how many there are; `entries` per table.
+    vmas, slots, tables, frames, entries, cached : how many there are; `entries` per table; `cached` slots of the page cache, one for each page.
     """
 
     zero_frame = 0
+    unzeroed = False
+    counts_tables = False
+    """At the end every table is in use or in the pool: its scenario frees what it unlinks."""
 
     def __init__(
         self, *, removed: frozenset[Safeguard] = frozenset(), policy: str = "spec", max_retries: int = 1, vmas: int = 1, slots: int = 1,
-        tables: int = 1, frames: int = 1, entries: int = 1, copies_on_write: bool = False,
+        tables: int = 1, frames: int = 1, entries: int = 1, cached: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.removed = removed
         self.policy = policy
         self.max_retries = max_retries
         self.entries = entries
-        self.copies_on_write = copies_on_write
         self.mm = Mm(self, "mm")
         self.vmas = [Vma(self, f"vma {number}") for number in range(vmas)]
         self.slots = [Slot(self, f"pmd {number}") for number in range(slots)]
         self.tables = [Table(self, f"table {number}") for number in range(1, tables + 1)]
         self.ptes = [Entry(self, f"pte {address}") for address in range(entries, entries * (tables + 1))]
         self.frames = [Frame(self, f"frame {number}") for number in range(1, frames + 1)]
+        self.cache = [Cached(self, f"page {page} of the file") for page in range(cached)]
         self.cpus: list[Cpu] = []
         self.faults: list[FaultCells] = []
         self.mm.upper = self.mm.directory = 1
@@ -86,9 +109,13 @@ class SmallWorld(CellWorld):
 
     def slot(self, page: int) -> Slot:
         """The pmd entry of a page, whose own page must be in use (I1)."""
-        if not self.mm.directory:
-            raise Violation("I1", f"the pmd entry of page {page} is read after its page was freed")
+        self._directory(f"the pmd entry of page {page} is read")
         return self.slots[page // self.entries]
+
+    def _directory(self, what: str) -> Mm:
+        if not self.mm.directory:
+            raise Violation("I1", f"{what} after the page of pmd entries was freed")
+        return self.mm
 
     def table(self, number: int, what: str) -> Table:
         """A leaf table that must be in use (I1)."""
@@ -102,27 +129,42 @@ class SmallWorld(CellWorld):
         return self.slot(fault.page).value == fault.parent
 
     def table_of(self, address: int) -> int:
-        return address // self.entries
+        return DIRECTORY if address >= SLOT_AT else address // self.entries
 
     def read_entry(self, address: int) -> int:
+        if address >= SLOT_AT:
+            self._directory(f"pmd entry {address - SLOT_AT} is read")
+            value = self.slots[address - SLOT_AT].value
+            return HUGE_PTE if value == HUGE else (TABLE_FRAMES + value) << 10 | PTE_V if value else 0
         self.table(address // self.entries, f"entry {address} is read")
         return self.ptes[address - self.entries].pte
 
     def write_entry(self, address: int, pte: int) -> None:
+        if address >= SLOT_AT:
+            self._directory(f"pmd entry {address - SLOT_AT} is written")
+            self.slots[address - SLOT_AT].value = pte_ppn(pte) - TABLE_FRAMES
+            return
         self.table(address // self.entries, f"entry {address} is written")
         self.ptes[address - self.entries].pte = pte
 
     def lock_holder(self, table: int) -> int | None:
-        holder = self.table(table, "the lock is looked at").lock
+        holder = self._lockable(table, "the lock is looked at").lock
         return holder - 1 if holder else None
 
+    def is_locked(self, table: int) -> bool:
+        """Somebody holds the lock; no step of anybody's."""
+        return bool((self.mm if table == DIRECTORY else self.tables[table - 1]).lock)
+
     def take_lock(self, table: int, agent: int) -> None:
-        self.table(table, "the lock is taken").lock = agent + 1
+        self._lockable(table, "the lock is taken").lock = agent + 1
 
     def drop_lock(self, table: int) -> None:
-        self.table(table, "the lock is dropped").lock = 0
+        self._lockable(table, "the lock is dropped").lock = 0
 
-    def flush_page(self, address: int) -> None:
+    def _lockable(self, table: int, what: str) -> Table | Mm:
+        return self._directory(what) if table == DIRECTORY else self.table(table, what)
+
+    def flush_page(self, agent: int) -> None:
         self.flush()
 
     def flush(self, page: int | None = None) -> None:
@@ -140,14 +182,35 @@ class SmallWorld(CellWorld):
                 return number
         return None
 
-    def take_frame(self, frame: int, agent: int) -> None:
-        self.frames[frame - 1].place = agent + 1
+    def free_table(self) -> int | None:
+        """A frame of the pool that can become a table."""
+        for number, table in enumerate(self.tables, 1):
+            if table.spare == 1:
+                return TABLE_FRAMES + number
+        return None
 
-    def return_frame(self, frame: int) -> None:
-        self.frames[frame - 1].place = FREE
+    def cached(self, page: int) -> tuple[Outcome, int]:
+        """What a lookup in the page cache gives."""
+        return (Outcome.OK, self.cache[page].word) if page < len(self.cache) else (Outcome.NOT_CACHED, 0)
+
+    def take_frame(self, frame: int, agent: int) -> None:
+        if frame > TABLE_FRAMES:
+            self.tables[frame - TABLE_FRAMES - 1].spare = 2
+        else:
+            self.frames[frame - 1].place = agent + 1
+
+    def return_frame(self, frame: int, *, used: bool) -> None:
+        if frame > TABLE_FRAMES:
+            self.tables[frame - TABLE_FRAMES - 1].spare = 1
+        else:
+            self.frames[frame - 1].place = FREE
 
     def map_frame(self, frame: int, address: int) -> None:
-        self.frames[frame - 1].place = MAPPED + address
+        if frame > TABLE_FRAMES:
+            table = self.tables[frame - TABLE_FRAMES - 1]
+            table.alive, table.spare = 1, 0
+        else:
+            self.frames[frame - 1].place = MAPPED + address
 
     def unmap_frame(self, address: int) -> None:
         """The entry's frame waits for `recycle`, unless another space maps it too."""
@@ -167,8 +230,17 @@ class SmallWorld(CellWorld):
             raise Violation("a pinned frame is never recycled", f"frame {number} is recycled while a device has it pinned")
         frame.place = FREE
 
-    def copy_page(self, pte: int, frame: int) -> None:
-        self.frames[frame - 1].content = self.frames[pte_ppn(pte) - 1].content
+    def can_release(self) -> bool:
+        return True
+
+    def release(self, agent: int, entry: int) -> None:
+        """`unmap_frame` has done it."""
+
+    def copy_page(self, source: int, frame: int) -> None:
+        self.frames[frame - 1].content = self.frames[source - 1].content
+
+    def zero_page(self, frame: int) -> None:
+        self.frames[frame - 1].content = 0
 
     # --- mm lock and fence ------------------------------------------------------------------------------------------
 

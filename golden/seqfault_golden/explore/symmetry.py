@@ -24,6 +24,7 @@ class Symmetry:
             return
         self._spans = [_span(agent) for agent in built.agents[: self._count]]
         self._holders = [table.base + table.cell_names.index("lock") for table in world.tables]
+        self._holders.append(world.mm.base + world.mm.cell_names.index("lock"))
         self._places = [frame.base + frame.cell_names.index("place") for frame in world.frames]
         self._masks = [world.mm.base + world.mm.cell_names.index(name) for name in ("readers", "fence")]
 

@@ -5,9 +5,10 @@ from memory is an argument; what it may change it reaches through `World` and `F
 """
 
 from . import commit_steps, exit_steps, find_steps, retry_steps, srcu_steps, writer_steps
+from .plan import Plan
 from .world import POLICIES, RETRIED, Fault, NotAllowed, NotYet, Phase, Safeguard, World
 
 __all__ = [
-    "POLICIES", "RETRIED", "Fault", "NotAllowed", "NotYet", "Phase", "Safeguard", "World", "commit_steps", "exit_steps", "find_steps",
+    "POLICIES", "RETRIED", "Fault", "NotAllowed", "NotYet", "Phase", "Plan", "Safeguard", "World", "commit_steps", "exit_steps", "find_steps",
     "retry_steps", "srcu_steps", "writer_steps",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ The functions follow the rules of `find_steps`: the step's change, or `NotAllowe
 """
 
 from ..layout import How, Outcome, Status
+from .plan import copies
 from .world import Fault, NotAllowed, NotYet, Phase, Safeguard, World, classic_from, expect_phase, is_final, keeps, may_be_handed_over
 
 __all__ = ["answer", "handover", "how_ended", "mm_read_lock", "mm_read_unlock", "mm_refused", "releases_first", "undo"]
@@ -13,7 +14,7 @@ def undo(world: World, fault: Fault) -> None:
     """ "undo R9": "lock dropped and frame returned", exactly the frame that was taken, so that none leaks (I4)."""
     expect_phase(fault, Phase.FAILED)
     if fault.owned and keeps(world, Safeguard.UNDO):
-        world.return_frame(fault.frame)
+        world.return_frame(fault.frame, used=copies(fault.plan))
     fault.owned = False
     if fault.locked:
         world.drop_lock(fault.locked)

@@ -1,16 +1,17 @@
-"""The reader's steps R0 to R7: begin, find the VMA, snapshot, walk. [protocol.md 0.2; contract, Steps and outcomes]
+"""The reader's steps R0 to R7 and PAGE: begin, find the VMA, snapshot, walk, look the page up. [protocol.md 0.2; contract, Steps and outcomes]
 
 Each function is one step of one fault. What the step reads from memory is an argument, so the same function serves a checker (what the engine
 says that it read) and an explorer or a replay (what is there now). It makes the step's change and returns its outcome; after any other than OK
 the attempt has failed. It raises `NotAllowed` when the protocol does not allow the step now.
 """
 
-from ..layout import PTE_V, Access, Outcome, VmaFlag, walk_outcome
+from ..layout import Outcome, VmaFlag, pte_ppn, walk_outcome
+from ..page_cache import slot_ppn
+from .plan import Plan, looks_up, page_outcome, plan_of
 from .world import Fault, NotAllowed, Phase, Safeguard, World, classic_from, expect_phase, fail, is_final, keeps
 
-__all__ = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"]
+__all__ = ["page", "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"]
 
-_UNSERVED = VmaFlag.SHARED | VmaFlag.GROWSDOWN | VmaFlag.UFFD | VmaFlag.HUGE
 _ANY_RIGHT = VmaFlag.READ | VmaFlag.WRITE | VmaFlag.EXEC
 _NEEDED = (_ANY_RIGHT, VmaFlag.WRITE, VmaFlag.EXEC)
 """By `Access`: any of these flags allows it."""
@@ -58,11 +59,11 @@ def r2(world: World, fault: Fault) -> Outcome:
 
 
 def r3(world: World, fault: Fault, vma_flags: int) -> Outcome:
-    """ "type filter": "VMAs with ANON and none of SHARED, GROWSDOWN, UFFD, HUGE. Others are UNSUPPORTED"."""
+    """ "type filter": "VMAs with GROWSDOWN are `UNSUPPORTED`, those with HUGE are `HUGE`"."""
     expect_phase(fault, Phase.R3)
     fault.vma_flags = vma_flags
-    if not vma_flags & VmaFlag.ANON or vma_flags & _UNSERVED:
-        return fail(fault, Outcome.UNSUPPORTED)
+    if vma_flags & (VmaFlag.HUGE | VmaFlag.GROWSDOWN):
+        return fail(fault, Outcome.HUGE if vma_flags & VmaFlag.HUGE else Outcome.UNSUPPORTED)
     fault.phase = Phase.R4
     return Outcome.OK
 
@@ -92,21 +93,17 @@ def r6(world: World, fault: Fault) -> Outcome:
     return Outcome.OK
 
 
-def _breaks_cow(fault: Fault, level: int, entry: int) -> bool:
-    """A store to a page that is mapped read-only in a VMA that may be written: "read-only pte seen [..] alloc + copy" [protocol.md 1.9]."""
-    return bool(level == 0 and entry & PTE_V and fault.access == Access.STORE and fault.vma_flags & VmaFlag.WRITE)
-
-
-def r7(world: World, fault: Fault, level: int, address: int, entry: int) -> Outcome:
+def r7(world: World, fault: Fault, level: int, address: int, entry: int, features: int = 0) -> Outcome:
     """ "walk every level with one read per entry; none/bad/huge at any level aborts; orig_pte := *pte": it ended at `entry` of `level`.
 
-    A page that is mapped with the rights that the access needs is nobody's fault any more: MAPPED, which ends the fault well.
+    A page that is mapped with the rights that the access needs is nobody's fault any more: MAPPED, which ends the fault well. Otherwise it is
+    decided here how the fault is served. `features`: of the space, as in SPACE_TABLE.
     """
     expect_phase(fault, Phase.R7)
     fault.entry_address, fault.entry = address, entry
-    outcome = walk_outcome(entry, level, fault.access)
-    if outcome == Outcome.PRESENT and world.copies_on_write and _breaks_cow(fault, level, entry):
-        outcome = Outcome.OK
+    outcome = walk_outcome(entry, level, fault.access, features)
+    if outcome == Outcome.OK:
+        outcome, fault.plan = plan_of(fault.access, fault.flags, fault.vma_flags, level, entry, world.zero_frame)
     if outcome == Outcome.MAPPED:
         fault.reason = outcome
         fault.holds_vma = False
@@ -114,5 +111,17 @@ def r7(world: World, fault: Fault, level: int, address: int, entry: int) -> Outc
     elif outcome != Outcome.OK:
         fail(fault, outcome)
     else:
-        fault.phase = Phase.R8
+        fault.source = world.zero_frame if fault.plan == Plan.ZERO else pte_ppn(entry)
+        fault.phase = Phase.PAGE if looks_up(fault.plan) else Phase.R8
+    return outcome
+
+
+def page(world: World, fault: Fault, found: Outcome, word: int) -> Outcome:
+    """PAGE: the lookup in the page cache `found` a slot (OK) with this `word`, or NOT_CACHED, BAD_TREE, BUS_ERROR. [contract, Page cache]"""
+    expect_phase(fault, Phase.PAGE)
+    outcome = page_outcome(fault.plan, fault.access, fault.flags, fault.vma_flags, fault.entry, found, word)
+    if outcome != Outcome.OK:
+        return fail(fault, outcome)
+    fault.source = slot_ppn(word)
+    fault.phase = Phase.R8
     return outcome

@@ -4,19 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..layout import EVERY_SPACE, PAGE_BITS, Outcome
-from .world import NotAllowed, Phase
+from .plan import Plan
+from .world import Phase
 
 __all__ = ["RUNNING", "PlainFault", "PlainWorld", "Sequences"]
 
-RUNNING = frozenset((*map(Phase, range(Phase.R1, Phase.R18 + 1)), Phase.FAILED))
-"""An attempt is being made."""
-_WALKED = frozenset(map(Phase, range(Phase.R7, Phase.R18 + 1)))
+_WALKED = frozenset(map(Phase, (*range(Phase.R7, Phase.R18 + 1), *range(Phase.PAGE, Phase.TABLE + 1))))
 """An INVALIDATE of the page is to be noticed by C2."""
+RUNNING = _WALKED | frozenset((*map(Phase, range(Phase.R1, Phase.R7)), Phase.FAILED))
+"""An attempt is being made."""
 
 
 @dataclass(slots=True)
 class PlainFault:
-    """[Fault]. `invalidated`: an INVALIDATE hit the page since the walk began."""
+    """[Fault]. `invalidated`: an INVALIDATE hit the page since the walk began. `slot`: address of the page's slot in the page cache.
+
+    `start`, `end` : the VMA's pages, from the snapshot.
+    """
 
     agent: int
     phase: int = Phase.IDLE
@@ -37,6 +41,11 @@ class PlainFault:
     page_prot: int = 0
     entry_address: int = 0
     entry: int = 0
+    plan: int = Plan.ZERO
+    source: int = 0
+    slot: int = 0
+    start: int = 0
+    end: int = 0
     frame: int = 0
     owned: bool = False
     locked: int = 0
@@ -95,12 +104,12 @@ class PlainWorld:
 
     Attributes
     ----------
-    now : tick of the step in execution; a world without time leaves it at 0.
+    unzeroed : as in World. now : tick of the step in execution; a world without time leaves it at 0.
     faults : the contexts, by agent. sequences : the counters.
-    pte_locks : leaf table address to the agent that holds its lock. mm_writers : spaces under MM_LOCK.
+    pte_locks : table address to the agent that holds its lock. mm_writers : spaces under MM_LOCK.
     """
 
-    copies_on_write = False
+    unzeroed = False
     now = 0
 
     def __init__(self, faults: Sequence[PlainFault], sequence_entries: int) -> None:
@@ -151,11 +160,10 @@ class PlainWorld:
     def drop_lock(self, table: int) -> None:
         del self.pte_locks[table]
 
-    def copy_page(self, pte: int, frame: int) -> None:
-        raise NotAllowed("the engine leaves copy on write to software")
-
-    def flush_page(self, address: int) -> None:
-        raise NotAllowed("the engine leaves copy on write to software")
+    def flush_page(self, agent: int) -> None:
+        """FLUSH "counts" as an INVALIDATE of the page. [contract, Steps and outcomes]"""
+        fault = self._faults[agent]
+        self.invalidate(fault.space, fault.vpn, 1)
 
     def mm_writer(self, space: int) -> bool:
         return space in self.mm_writers

@@ -32,9 +32,10 @@ class NotYet(NotAllowed):
 
 
 class Phase(IntEnum):
-    """What a fault context does next; below 19 it is the number of the Step."""
+    """What a fault context does next; below 32 it is the number of the Step."""
 
     R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, R11, R12, R13, R14, R15, R16, R17, R18 = range(1, 19)
+    PAGE, FILL, CLEAR, FLUSH, AROUND, TABLE = range(24, 30)
     IDLE = 32
     """begin a fault"""
     FAILED = 33
@@ -73,7 +74,12 @@ class Fault(Protocol):
     page_prot: int
     entry_address: int
     entry: int
+    plan: int
+    """How the fault is served: a `Plan`, from R7 on."""
+    source: int
+    """The frame that is mapped as it is, or copied: the zero frame, the entry's, the slot's."""
     frame: int
+    """The frame that the entry is to map, from R9 on."""
     owned: bool
     """`frame` was taken from the pool and is to be committed or returned."""
     locked: int
@@ -90,8 +96,8 @@ class World(Protocol):
     policy: str
     max_retries: int
     zero_frame: int
-    copies_on_write: bool
-    """A store to a page that is mapped read-only in a writable VMA is resolved; otherwise it is software's (PRESENT)."""
+    unzeroed: bool
+    """Frames of the pool are not zeroed: the engine does it."""
 
     def sequence(self, vma_id: int) -> int:
         """The VMA's sequence: odd while a writer is active."""
@@ -121,10 +127,10 @@ class World(Protocol):
         """The table that holds an entry."""
 
     def read_entry(self, address: int) -> int:
-        """A leaf entry as it is now."""
+        """An entry as it is now."""
 
     def write_entry(self, address: int, pte: int) -> None:
-        """Write a leaf entry of a table that must be in use (I1); visible at the latest when its lock is dropped."""
+        """Write an entry of a table that must be in use (I1); visible at the latest when its lock is dropped."""
 
     def lock_holder(self, table: int) -> int | None:
         """The agent that holds the table's PTE lock."""
@@ -138,8 +144,8 @@ class World(Protocol):
     def take_frame(self, frame: int, agent: int) -> None:
         """A free frame leaves the pool."""
 
-    def return_frame(self, frame: int) -> None:
-        """A taken frame is back in the pool."""
+    def return_frame(self, frame: int, *, used: bool) -> None:
+        """A taken frame is back in the pool; `used`: a page may have been copied into it, so it is no frame of zeros any more."""
 
     def map_frame(self, frame: int, address: int) -> None:
         """A taken frame is mapped by the entry at `address`."""
@@ -147,11 +153,20 @@ class World(Protocol):
     def unmap_frame(self, address: int) -> None:
         """The entry at `address` maps nothing any more."""
 
-    def copy_page(self, pte: int, frame: int) -> None:
-        """Copy the page that `pte` maps into a taken frame."""
+    def can_release(self) -> bool:
+        """There is a place in the released ring."""
 
-    def flush_page(self, address: int) -> None:
-        """No TLB holds the translation that the entry at `address` gave."""
+    def release(self, agent: int, entry: int) -> None:
+        """The frame that `entry` mapped, which the agent's fault has removed, goes to the released ring."""
+
+    def copy_page(self, source: int, frame: int) -> None:
+        """Copy a frame into a taken frame."""
+
+    def zero_page(self, frame: int) -> None:
+        """Zero a taken frame."""
+
+    def flush_page(self, agent: int) -> None:
+        """No TLB holds a translation of the page of the agent's fault."""
 
     def mm_writer(self, space: int) -> bool:
         """The mm lock is held by a writer."""

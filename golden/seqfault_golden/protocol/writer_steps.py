@@ -4,7 +4,7 @@ The functions follow the rules of `find_steps`. In the terms of protocol.md: W1 
 pte_unlock` (U2, F2, K4 alike), W4 `seq_end`. What software writes itself (W2, U1, U4) is a change of memory, which every world makes its own way.
 """
 
-from ..layout import PTE_R, PTE_RIGHTS, PTE_W, is_leaf
+from ..layout import PTE_EXCLUSIVE, PTE_R, PTE_RIGHTS, PTE_W, is_leaf
 from .world import NotAllowed, NotYet, Safeguard, World, keeps
 
 __all__ = ["fence", "mm_lock", "mm_unlock", "pte_clear", "pte_lock", "pte_protect", "pte_unlock", "seq_begin", "seq_end"]
@@ -83,9 +83,12 @@ def pte_clear(world: World, address: int, agent: int) -> int:
 
 
 def pte_protect(world: World, address: int, new: int, agent: int) -> None:
-    """W3: "fix ptes" under the PTL; PROTECT "replaces R, W, X of every valid leaf entry" and leaves at least one of them."""
+    """W3: "fix ptes" under the PTL; PROTECT "replaces R, W, X of every valid leaf entry [..] and with SHARE clears EXCLUSIVE"; one right stays.
+
+    Whether it had SHARE, the step does not say: EXCLUSIVE may be cleared, and is never set.
+    """
     entry = _locked_leaf(world, address, agent, "PTE_PROTECT")
-    if (new ^ entry) & ~PTE_RIGHTS:
+    if (new ^ entry) & ~(PTE_RIGHTS | entry & PTE_EXCLUSIVE):
         raise NotAllowed(f"PTE_PROTECT of {address:#x} changes {entry:#x} to {new:#x}: more than R, W, X")
     if not is_leaf(new) or new & (PTE_R | PTE_W) == PTE_W:
         raise NotAllowed(f"PTE_PROTECT of {address:#x} writes {new:#x}: no valid leaf")

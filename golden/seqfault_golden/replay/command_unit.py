@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from ..layout import COMMAND_UNIT, PTE_RIGHTS, Outcome, Step, StepEvent, is_leaf, satp_levels
+from ..layout import COMMAND_UNIT, PTE_EXCLUSIVE, PTE_RIGHTS, Outcome, Step, StepEvent, is_leaf, satp_levels
 from ..lookups import walk
 from ..protocol import writer_steps as steps
 from ..protocol.world import NotAllowed, NotYet
@@ -32,6 +32,7 @@ class CommandUnit:
         self._handlers: dict[tuple[int, int], Callable[[int, int], Turns]] = {
             (1, 0): self._invalidate, (2, 0): self._fence, (64, 0): self._section, (64, 1): self._section, (65, 0): self._sweep,
             (65, 1): self._sweep, (66, 0): self._mm_lock, (66, 1): self._mm_unlock, (67, 0): self._space_table, (67, 1): self._space_vmas,
+            (4, 1): self._page_response, (68, 0): self._srcu_call,
         }  # fmt: skip
 
     def turn(self) -> bool:
@@ -154,16 +155,32 @@ class CommandUnit:
         yield True
         return False
 
+    def _srcu_call(self, word0: int, word1: int) -> Turns:
+        """ "`SRCU.CALL` never waits"; "one more is dropped"."""
+        space = self._space(word0)
+        taken = self._engine.srcu.call(space, word1)
+        self._emit(Step.SRCU_CALL, space=space, data=word1, outcome=Outcome.OK if taken else Outcome.QUEUE_FULL)
+        yield True
+        return False
+
+    def _page_response(self, word0: int, word1: int) -> Turns:
+        """ATS.PRGR: "the port gets the tag and the code"."""
+        told = decode.response(word0, word1, len(self._engine.world.tables), self._engine.ports)
+        self._engine.outside.page_response(told.port, told.tag, told.code)
+        self._emit(Step.PAGE_RESPONSE, space=told.space, id=told.port, vpn=told.tag, data=told.code)
+        yield True
+        return False
+
     # --- leaf entries -----------------------------------------------------------------------------------------------
 
     def _sweep(self, word0: int, word1: int) -> Turns:
         """ZAP and PROTECT: under the lock of its table, so many entries at a time. The lock comes before the look: a commit may be under way."""
-        world, space = self._engine.world, self._space(word0, options=True, count=True)
-        protects = bool(decode.bits(word0, 7, 9))
+        world, protects = self._engine.world, bool(decode.bits(word0, 7, 9))
+        space = self._space(word0, options=True, share=protects, count=True)
         if not world.mm_writer(space):
             raise NotAllowed(f"{'PROTECT' if protects else 'ZAP'} without the mm lock of space {space}")
-        first, end, rights = decode.sweep(word0, word1, satp_levels(world.tables[space]), protects=protects)
-        for table, pages in self._pieces(space, first, end):
+        sweep = decode.sweep(word0, word1, satp_levels(world.tables[space]), protects=protects)
+        for table, pages in self._pieces(space, sweep.first, sweep.end):
             yield from self._wait(lambda table=table: steps.pte_lock(world, table, COMMAND_UNIT))  # type: ignore[misc]
             self._emit(Step.PTE_LOCK, addr=table)
             yield True
@@ -172,7 +189,7 @@ class CommandUnit:
                 if not is_leaf(world.read_entry(address)):
                     continue
                 if protects:
-                    self._protect(space, page, address, rights)
+                    self._protect(space, page, address, sweep)
                 else:
                     yield from self._zap(space, page, address)
                 yield True
@@ -191,9 +208,10 @@ class CommandUnit:
         outside.put_released(entry, space, page)
         self._emit(Step.PTE_CLEAR, space=space, vpn=page, addr=address, data=entry)
 
-    def _protect(self, space: int, page: int, address: int, rights: int) -> None:
+    def _protect(self, space: int, page: int, address: int, sweep: decode.Sweep) -> None:
         world = self._engine.world
-        new = world.read_entry(address) & ~PTE_RIGHTS | rights << RIGHTS_AT
+        cleared = PTE_RIGHTS | (PTE_EXCLUSIVE if sweep.shares else 0)
+        new = world.read_entry(address) & ~cleared | sweep.rights << RIGHTS_AT
         steps.pte_protect(world, address, new, COMMAND_UNIT)
         self._emit(Step.PTE_PROTECT, space=space, vpn=page, addr=address, data=new)
 

@@ -33,13 +33,15 @@ class Context(PlainFault):
     Attributes
     ----------
     request : what it serves; None: the context is free.
-    level : of the entry where R7 ended.
+    level : of the entry where R7 ended. pgoff, backing : of the VMA's record, from the snapshot.
     rounds : times that this attempt has parked. parked : the leaf table whose unlock it waits for; 0: none.
     waits_since : turn in which it began to wait for the mm lock; None: it does not wait.
     """
 
     request: Request | None = None
     level: int = 0
+    pgoff: int = 0
+    backing: int = 0
     rounds: int = 0
     parked: int = 0
     waits_since: int | None = None

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ..layout import EVERY_SPACE, LEVELS, VPN_MASK
 from ..protocol.world import NotAllowed
 
-__all__ = ["Fence", "Invalidate", "Sweep", "custom_space", "fence", "invalidate", "satp", "sweep"]
+__all__ = ["Fence", "Invalidate", "Response", "Sweep", "custom_space", "fence", "invalidate", "response", "satp", "sweep"]
 
 PAGE_NUMBER_BITS = 45
 """Of a first page: VA[56:12], "sign-extended from the mode's width"."""
@@ -37,6 +37,16 @@ class Sweep(NamedTuple):
     first: int
     end: int
     rights: int
+    shares: bool
+
+
+class Response(NamedTuple):
+    """ATS.PRGR: the page request `tag` of a port is done with."""
+
+    space: int
+    port: int
+    tag: int
+    code: int
 
 
 def bits(word: int, low: int, high: int) -> int:
@@ -49,10 +59,11 @@ def _expect(legal: bool, what: str) -> None:
         raise NotAllowed(what)
 
 
-def custom_space(word0: int, spaces: int, *, options: bool = False, count: bool = False) -> int:
-    """The space of a custom command; `options`, `count`: bits [30:28] and [63:32] mean something."""
+def custom_space(word0: int, spaces: int, *, options: bool = False, share: bool = False, count: bool = False) -> int:
+    """The space of a custom command; `options`, `share`, `count`: bits [30:28], [31] and [63:32] mean something."""
     space = bits(word0, 12, 27)
-    reserved = bits(word0, 10, 11) or bits(word0, 31, 31) or (bits(word0, 28, 30) and not options) or (bits(word0, 32, 63) and not count)
+    reserved = bits(word0, 10, 11) or (bits(word0, 31, 31) and not share) or (bits(word0, 28, 30) and not options)
+    reserved = reserved or (bits(word0, 32, 63) and not count)
     _expect(space < spaces, f"there is no space {space}")
     _expect(not reserved, f"command {word0:#x} has reserved bits")
     return space
@@ -80,6 +91,16 @@ def fence(word0: int, word1: int) -> Fence:
     return Fence(bool(bits(word0, 12, 12)), bool(bits(word0, 11, 11)), word1 << 2 if writes else None, bits(word0, 32, 63))
 
 
+def response(word0: int, word1: int, spaces: int, ports: int) -> Response:
+    """ "PID (space) [31:12], PV [32], RID (requester port) [55:40]"; "PRGI [40:32], response code [47:44]"."""
+    space, port = bits(word0, 12, 31), bits(word0, 40, 55)
+    reserved = bits(word0, 10, 11) or bits(word0, 33, 39) or bits(word0, 56, 63) or bits(word1, 0, 31) or bits(word1, 41, 43) or bits(word1, 48, 63)
+    _expect(not reserved and bool(bits(word0, 32, 32)), f"ATS.PRGR {word0:#x} {word1:#x} has reserved bits, or no space")
+    _expect(space < spaces, f"there is no space {space}")
+    _expect(port < ports, f"there is no port {port}")
+    return Response(space, port, bits(word1, 32, 40), bits(word1, 44, 47))
+
+
 def satp(word1: int, features: int) -> int:
     """The table that SPACE.TABLE names. This engine has neither Sv32 nor Svadu."""
     mode = word1 >> 60
@@ -95,4 +116,4 @@ def sweep(word0: int, word1: int, levels: int, *, protects: bool) -> Sweep:
     half = 9 * levels - 1 if levels else PAGE_NUMBER_BITS
     _expect(word1 >> half in (0, (1 << max(PAGE_NUMBER_BITS - half, 0)) - 1), f"{name} of page {word1:#x}, which is not canonical")
     end = min(word1 + bits(word0, 32, 63), 1 << (half if word1 < 1 << half else PAGE_NUMBER_BITS))
-    return Sweep(word1, end, rights)
+    return Sweep(word1, end, rights, bool(bits(word0, 31, 31)))

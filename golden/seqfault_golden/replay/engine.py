@@ -9,6 +9,7 @@ from .command_unit import CommandUnit
 from .context import Context, Request
 from .outside import Outside
 from .reader import take_step
+from .srcu import Srcu
 from .world import ReplayWorld
 
 __all__ = ["Engine"]
@@ -24,31 +25,34 @@ class Engine:
     ----------
     outside : memory, rings, and who takes the answers. observe : called with every event, in the order in which the steps took effect.
     others : agents besides the engine's own, which have their turns too (requester ports).
-    contexts, spaces, max_retries, sequence_entries, lock_rounds, mm_lock_patience (in turns), zap_chunk : as the engine's configuration.
+    ports, contexts, spaces, max_retries, sequence_entries, lock_rounds, mm_lock_patience (in turns), zap_chunk, srcu_calls : as the
+        engine's configuration.
     seed : of the order of turns. removed : safeguards that this engine does without, to see that the checker notices.
 
     Attributes
     ----------
-    world : all that the steps depend on. turns : taken so far; whoever gives the turns may count time with it (see `wait_until`).
+    world : all that the steps depend on. contexts : of the faults. srcu : the calls that are pending. turns : taken so far; whoever gives the
+        turns may count time with it (see `wait_until`).
     """
 
     def __init__(
-        self, outside: Outside, observe: Callable[[StepEvent], None], *, others: tuple[Agent, ...] = (), contexts: int = 16, spaces: int = 64,
-        max_retries: int = 3, sequence_entries: int = 256, lock_rounds: int = 64, mm_lock_patience: int = 1 << 20, zap_chunk: int = 64,
-        seed: int = 1, removed: frozenset[Safeguard] = frozenset(),
+        self, outside: Outside, observe: Callable[[StepEvent], None], *, others: tuple[Agent, ...] = (), ports: int = 4, contexts: int = 16,
+        spaces: int = 64, max_retries: int = 3, sequence_entries: int = 256, lock_rounds: int = 64, mm_lock_patience: int = 1 << 20,
+        zap_chunk: int = 64, srcu_calls: int = 16, seed: int = 1, removed: frozenset[Safeguard] = frozenset(),
     ) -> None:  # fmt: skip
         self.outside, self.observe = outside, observe
         self.read = outside.read
         self.lock_rounds, self.mm_lock_patience, self.zap_chunk = lock_rounds, mm_lock_patience, zap_chunk
-        self.turns = 0
-        self._contexts = [Context(agent) for agent in range(contexts)]
+        self.ports, self.turns = ports, 0
+        self.contexts = [Context(agent) for agent in range(contexts)]
         self.world = ReplayWorld(
-            outside, self._contexts, spaces=spaces, max_retries=max_retries, sequence_entries=sequence_entries, removed=removed,
+            outside, self.contexts, spaces=spaces, max_retries=max_retries, sequence_entries=sequence_entries, removed=removed,
         )  # fmt: skip
+        self.srcu = Srcu(self, srcu_calls)
         self._commands = CommandUnit(self)
-        self._free = self._contexts[::-1]
+        self._free = self.contexts[::-1]
         self._agents: list[Agent] = [*others, self._commands.turn]
-        self._turns_of: dict[int, Agent] = {context.agent: self._turn_of(context) for context in self._contexts}
+        self._turns_of: dict[int, Agent] = {context.agent: self._turn_of(context) for context in self.contexts}
         self._round: list[Agent] = []
         self._rng = Random(seed)
 
@@ -64,6 +68,7 @@ class Engine:
     def free(self, context: Context) -> None:
         """The context's fault is done."""
         context.request = None
+        self.srcu.ended(context.agent)
         self._agents.remove(self._turns_of[context.agent])
         self._free.append(context)
 
@@ -74,14 +79,14 @@ class Engine:
             while self._round:
                 if self._round.pop()():
                     return True
-            self._round = self._agents.copy()
+            self._round = [*self._agents, *self.srcu.agents()]
             self._rng.shuffle(self._round)
         self.turns -= 1
         return False
 
     def wakes_at(self) -> int | None:
         """The turn in which the patience of a waiting context ends; None: nobody waits for the mm lock."""
-        waiting = [context.waits_since for context in self._contexts if context.waits_since is not None]
+        waiting = [context.waits_since for context in self.contexts if context.waits_since is not None]
         return min(waiting) + self.mm_lock_patience if waiting else None
 
     def wait_until(self, turn: int) -> None:
@@ -90,8 +95,8 @@ class Engine:
 
     def waiting(self) -> list[str]:
         """What each agent that has something to do is about to do."""
-        found = [f"context {context.agent} is to do {context.doing}" for context in self._contexts if context.request is not None]
-        return [*found, *self._commands.waiting()]
+        found = [f"context {context.agent} is to do {context.doing}" for context in self.contexts if context.request is not None]
+        return [*found, *self._commands.waiting(), *self.srcu.waiting()]
 
     def _turn_of(self, context: Context) -> Agent:
         def turn() -> bool:

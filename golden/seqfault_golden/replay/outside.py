@@ -36,7 +36,22 @@ class Outside(Protocol):
         """The released ring is not full."""
 
     def put_released(self, entry: int, space: int, vpn: int) -> None:
-        """ZAP removed this entry."""
+        """ZAP, or a fault that maps another frame, removed this entry."""
+
+    def copy_page(self, source: int, frame: int) -> None:
+        """The engine copies a frame (PPN) into another. Whoever does not model the data of frames does nothing."""
+
+    def zero_page(self, frame: int) -> None:
+        """The engine zeroes a frame (PPN): pages of anonymous memory, and page tables."""
+
+    def has_room_for_completion(self) -> bool:
+        """The completion ring of SRCU is on, and not full."""
+
+    def put_completion(self, cookie: int, space: int) -> None:
+        """The cookie of an SRCU.CALL comes back."""
+
+    def page_response(self, port: int, tag: int, code: int) -> None:
+        """Software is done with this page request of the port."""
 
     def put_page_request(self, context: Context) -> Outcome:
         """Write the page request of a fault (its `reason`): OK, or QUEUE_FULL and it is dropped."""

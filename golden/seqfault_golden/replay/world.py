@@ -17,7 +17,8 @@ class ReplayWorld(PlainWorld):
     Attributes
     ----------
     tables, features, vmas : per space the words of SPACE.TABLE, its options (ADUE, PBMTE, NAPOT from bit 0 on), and of SPACE.VMAS.
-    spare : frames that an undo returned; they are taken before the ring's. taken : frames that a context owns.
+    spare, used : frames that an undo returned; they are taken before the ring's. `used`: a page was copied into them, and only for that they are
+        taken. taken : frames that a context owns.
     mm_wanted : spaces whose mm lock a writer waits for: "`MM.LOCK` stops new readers".
     fenced : agents that a fence waits for.
     """
@@ -31,10 +32,12 @@ class ReplayWorld(PlainWorld):
         self.policy = POLICIES[0]
         self.max_retries = max_retries
         self.zero_frame = 0
+        self.unzeroed = False
         self.tables = [0] * spaces
         self.features = [0] * spaces
         self.vmas = [0] * spaces
         self.spare: list[int] = []
+        self.used: list[int] = []
         self.taken: dict[int, int] = {}
         self.mm_wanted: set[int] = set()
         self.fenced: set[int] = set()
@@ -55,26 +58,43 @@ class ReplayWorld(PlainWorld):
 
     # --- frames, mm lock, fence -------------------------------------------------------------------------------------
 
-    def offered_frame(self) -> int | None:
-        """The frame that R9 may take; None: there is none."""
-        return self.spare[-1] if self.spare else self._outside.offered_frame()
+    def offered_frame(self, *, copies: bool) -> int | None:
+        """The frame that R9 may take, to copy into it or not; None: there is none."""
+        for frames in (self.used if copies else [], self.spare):
+            if frames:
+                return frames[-1]
+        return self._outside.offered_frame()
 
     def take_frame(self, frame: int, agent: int) -> None:
-        if self.spare:
-            self.spare.remove(frame)
+        returned = next((frames for frames in (self.used, self.spare) if frame in frames), None)
+        if returned is not None:
+            returned.remove(frame)
         else:
             self._outside.consume_frame()
         self.taken[frame] = agent
 
-    def return_frame(self, frame: int) -> None:
+    def return_frame(self, frame: int, *, used: bool) -> None:
         del self.taken[frame]
-        self.spare.append(frame)
+        (self.used if used else self.spare).append(frame)
 
     def map_frame(self, frame: int, address: int) -> None:
         del self.taken[frame]
 
     def unmap_frame(self, address: int) -> None:
         """Whose frame it was, the released ring says."""
+
+    def can_release(self) -> bool:
+        return self._outside.has_room_for_released()
+
+    def release(self, agent: int, entry: int) -> None:
+        context = self._contexts[agent]
+        self._outside.put_released(entry, context.space, context.vpn)
+
+    def copy_page(self, source: int, frame: int) -> None:
+        self._outside.copy_page(source, frame)
+
+    def zero_page(self, frame: int) -> None:
+        self._outside.zero_page(frame)
 
     def start_fence(self) -> None:
         """A fence begins to wait, for the attempts that run now."""

@@ -4,6 +4,7 @@
 // the end through ctypes (the simulator exports them) and the memory through a shared mapping.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -16,13 +17,13 @@
 namespace {
 
 constexpr int kLogWords = 12;
-enum LogKind : uint64_t { kEvent = 0, kRequest = 1, kAnswer = 2 };
+enum LogKind : uint64_t { kEvent = 0, kRequest = 1, kAnswer = 2, kResponse = 3 };
 enum WakeReason : uint32_t { kAnswered = 1, kPointer = 2, kDeadline = 4, kHang = 8, kRegister = 16, kLogFull = 32 };
 constexpr uint32_t kExOkay = 1, kSlvErr = 2;
 constexpr size_t kLogLimit = 1 << 15;
 
 struct Read { uint64_t due, address; uint32_t id, beats, lock; };
-struct Write { uint64_t address; uint32_t id, lock; };
+struct Write { uint64_t address; uint32_t id, beats, lock; };
 struct Word { uint64_t data; uint32_t strobes; };
 struct Reservation { uint64_t address, data; };  // of an exclusive read; a write of the same word by others shows in its data
 struct Response { uint64_t due; uint32_t id, resp; };
@@ -45,6 +46,7 @@ struct Host {
   uint32_t beat = 0;
   std::deque<Write> addresses;
   std::deque<Word> data;
+  uint32_t write_beat = 0, write_response = 0;  // of the oldest write: words done, and the worst of their responses
   std::map<uint32_t, Reservation> reserved;  // by ID
   std::deque<Response> responses;
   std::deque<Request> requests[kPorts];
@@ -103,10 +105,10 @@ void serve_reads(const uint32_t* in, uint32_t* out, bool r_taken) {
   out[F_ARREADY] = host.reads.size() < 256;
 }
 
-// Response to a write; an exclusive one is done only if the word is as its exclusive read found it.
-uint32_t store(const Write& write, const Word& word) {
-  if (!backed(write.address)) return kSlvErr;
-  uint64_t& target = host.memory[write.address / 8];
+// Response to a word of a write; an exclusive one, of one word, is done only if the word is as its exclusive read found it.
+uint32_t store(const Write& write, uint64_t address, const Word& word) {
+  if (!backed(address)) return kSlvErr;
+  uint64_t& target = host.memory[address / 8];
   if (write.lock) {
     const auto found = host.reserved.find(write.id);
     const bool kept = found != host.reserved.end() && found->second.address == write.address && found->second.data == target;
@@ -120,13 +122,20 @@ uint32_t store(const Write& write, const Word& word) {
 }
 
 void serve_writes(const uint32_t* in, uint32_t* out, bool b_taken) {
-  if (in[T_AWVALID] && host.was[F_AWREADY]) host.addresses.push_back({word64(in, T_AWADDR), in[T_AWID], in[T_AWLOCK]});
+  if (in[T_AWVALID] && host.was[F_AWREADY]) {
+    host.addresses.push_back({word64(in, T_AWADDR), in[T_AWID], in[T_AWLEN] + 1, in[T_AWLOCK]});
+  }
   if (in[T_WVALID] && host.was[F_WREADY]) host.data.push_back({word64(in, T_WDATA), in[T_WSTRB]});
-  while (!host.addresses.empty() && !host.data.empty()) {  // the manager writes single beats only
-    const Write write = host.addresses.front();
-    host.responses.push_back({host.cycle + host.latency, write.id, store(write, host.data.front())});
-    host.addresses.pop_front();
+  while (!host.addresses.empty() && !host.data.empty()) {
+    const Write& write = host.addresses.front();
+    const uint32_t response = store(write, write.address + 8ull * host.write_beat, host.data.front());
+    host.write_response = std::max(host.write_response, response);  // an error is the greatest
     host.data.pop_front();
+    if (++host.write_beat == write.beats) {
+      host.responses.push_back({host.cycle + host.latency, write.id, host.write_response});
+      host.addresses.pop_front();
+      host.write_beat = host.write_response = 0;
+    }
   }
   if (b_taken && !host.responses.empty()) host.responses.pop_front();
   out[F_BVALID] = 0;
@@ -214,6 +223,14 @@ void log_event(const uint32_t* in) {
                        in[T_EV_ID], in[T_EV_SEQ], word64(in, T_EV_ADDR), word64(in, T_EV_DATA)});
 }
 
+// A port's word: valid, tag of 9 bits, code of 4. The step that caused it is in the log before it.
+void log_responses(const uint32_t* in) {
+  for (int port = 0; port < kPorts; port++) {
+    const uint32_t response = in[T_RESPONSE + port];
+    if (response & 1) host.record(kResponse, {uint64_t(port), response >> 1 & 0x1ff, response >> 10 & 0xf});
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -222,6 +239,7 @@ extern "C" {
 int seqfault_tick(const uint32_t* in, uint32_t* out) {
   std::memset(out, 0, sizeof host.was);
   log_event(in);
+  log_responses(in);
   serve_reads(in, out, in[T_RREADY] && host.was[F_RVALID]);
   serve_writes(in, out, in[T_BREADY] && host.was[F_BVALID]);
   serve_ports(in, out);

@@ -4,12 +4,15 @@ Every operation runs under the kernel's lock of the address space and ends when 
 "Every SEQ.BEGIN/END, ZAP and PROTECT of a space is given under its MM.LOCK"]
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from . import commands as cmd
-from .constants import PTE_A, PTE_D, PTE_PPN_SHIFT, PTE_V, PTE_W, VmaFlag
+from .constants import PTE_A, PTE_D, PTE_V, VmaFlag
 from .effects import Effects, Move, Range, plan
+from .fork import copy_pages, has_own_pages
 from .layout import Layout, LayoutChange, Vma
+from .moves import move_and_reveal, new_pages
 from .page_table import PageTable
 from .tasks import Future, Lock
 from .vma_tree import VmaTree, write_record
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AddressSpace"]
 
+MOST_RETIRED = 64
+"""Nodes, records and the like that may wait for some later change's fence."""
+
 
 class AddressSpace:
     """One mm. All numbers are VPNs.
@@ -28,7 +34,7 @@ class AddressSpace:
     ----------
     slot : its space in the engine, None if it has none now. users : operations and faults in progress.
     stash : pages of ranges without any access right: the entries that ZAP removed, put back when rights return.
-    hiding : ranges whose removed entries go to the stash, while an operation runs. faulting : pages with faults in progress, and how many.
+    hiding : ranges whose removed entries go to the stash, while an operation runs. faulting : 64 KiB with faults in progress, and how many.
     """
 
     def __init__(self, kernel: "Kernel", number: int) -> None:
@@ -48,6 +54,7 @@ class AddressSpace:
         self.requests: list[PageRequest] = []
         self.handling = False
         self._in_place = False
+        self._sweeping: list[Range] = []
 
     def populate(self, changes: list[LayoutChange]) -> None:
         """The first layout; nobody has seen the address space yet."""
@@ -55,6 +62,12 @@ class AddressSpace:
             _, added = self.layout.apply(changes)
             self._give_records(added)
             self._rebuild(added)
+
+    def adopt(self, vmas: list[Vma]) -> None:
+        """The first layout, as VMAs without ids and records."""
+        self.layout = Layout(vmas)
+        self._give_records(vmas)
+        self._rebuild(vmas)
 
     async def change(self, changes: list[LayoutChange], drops: tuple[Range, ...] = (), moves: tuple[Move, ...] = ()) -> None:
         """Change the layout and what follows from it.
@@ -75,41 +88,38 @@ class AddressSpace:
         elif added:
             self._give_records(added)
             self._rebuild(added)
-            self._kernel.commands.post(cmd.set_vmas(self._space, self.tree.pointer))
-            await self._kernel.fence()
+            self._kernel.commands.post(cmd.set_vmas(self.space, self.tree.pointer))
+            # nothing was taken away: nobody has to be waited for, unless too much of the old tree has not been given back
+            await self._kernel.fence(previous_reads=self._kernel.memory.quarantine.waits_for_a_fence > MOST_RETIRED)
 
     async def fork(self, child: "AddressSpace", skipped: tuple[Range, ...] = ()) -> None:
         """Copy this address space into a new one: private pages become read-only in both. [protocol.md 0.3, fork F1 to F4]"""
         async with self.lock:
             await self._kernel.spaces.hold(self)
-            post, space = self._kernel.commands.post, self._space
-            private = [vma for vma in self.layout.vmas if self._has_own_pages(vma)]
-            post(cmd.mm_lock(space))
+            post, space = self._kernel.commands.post, self.space
+            private = [vma for vma in self.layout.vmas if has_own_pages(self._kernel.frames, self, vma)]
+            ids = [vma.id for vma in private]
+            self.open_sections(ids)
             for vma in private:
-                post(cmd.sequence_begin(space, vma.id))
-            for vma in private:
-                if vma.flags & VmaFlag.WRITE:
-                    rights = vma.rights & ~VmaFlag.WRITE | VmaFlag.READ
-                    for start, count in self.table.runs(vma.start, vma.end):
-                        post(cmd.protect(space, start, count, rights))
+                rights = vma.rights & ~VmaFlag.WRITE | VmaFlag.READ
+                for start, count in self.table.runs(vma.start, vma.end):
+                    post(cmd.protect(space, start, count, rights, share=True))
             post(cmd.invalidate_space(space))
+            self._sweeping = [(vma.start, vma.end) for vma in private]
             await self._kernel.fence()
-            self._copy_to(child, set(private), skipped)
-            for vma in private:
-                post(cmd.sequence_end(space, vma.id))
-            post(cmd.mm_unlock(space))
+            copy_pages(self._kernel.frames, self, child, set(private), skipped)
+            self.close_sections(ids)
             await self._kernel.fence()
+            self._sweeping = []
             self._kernel.spaces.drop(self)
 
     async def age(self, start: int, end: int) -> None:
         """Clear A and D of these pages, to see which are used."""
         async with self.lock:
             await self._kernel.spaces.hold(self)
-            post, space = self._kernel.commands.post, self._space
+            post, space = self._kernel.commands.post, self.space
             ids = sorted({vma.id for vma in self.layout.overlapping(start, end)})
-            post(cmd.mm_lock(space))
-            for vma_id in ids:
-                post(cmd.sequence_begin(space, vma_id))
+            self.open_sections(ids)
             await self._kernel.fence()
             for vpn in list(self.table.pages(start, end)):
                 word = self.table.read(vpn)
@@ -117,9 +127,7 @@ class AddressSpace:
                     self.table.write(vpn, word & ~(PTE_A | PTE_D))
             for command in cmd.invalidate_range(space, start, end - start):
                 post(command)
-            for vma_id in ids:
-                post(cmd.sequence_end(space, vma_id))
-            post(cmd.mm_unlock(space))
+            self.close_sections(ids)
             await self._kernel.fence()
             self._kernel.spaces.drop(self)
 
@@ -127,17 +135,10 @@ class AddressSpace:
         """The last user is gone: give everything back."""
         async with self.lock:
             await self._kernel.spaces.retire(self)
-            frames, write, memory = self._kernel.frames, self._kernel.machine.write64, self._kernel.memory
-            for vpns in self.table.touched.values():
-                for vpn in vpns:
-                    word = self.table.read(vpn)
-                    if word:
-                        frames.release(word)
-                        write(self.table.entry(vpn), 0)
-            for word in self.stash.values():
-                frames.release(word)
+            memory = self._kernel.memory
+            for word in [*self.table.destroy(), *self.stash.values()]:
+                self._kernel.frames.release(word)
             self.stash.clear()
-            self.table.destroy()
             self.tree.retire()
             for vma in self.layout.vmas:
                 memory.quarantine.retire(memory.records, vma.record)
@@ -145,44 +146,65 @@ class AddressSpace:
             self.layout = Layout()
 
     def take_released(self, entry: int, vpn: int) -> None:
-        """ZAP has removed this entry."""
+        """ZAP has removed this entry, or a fault has replaced it by one for a copy. To be hidden is what ZAP finds: the last one of a page."""
         if any(start <= vpn < end for start, end in self.hiding):
-            self.stash[vpn] = entry
-        else:
-            self._kernel.frames.release(entry)
+            entry, self.stash[vpn] = self.stash.get(vpn, 0), entry
+        self._kernel.frames.release(entry)
+
+    async def settled(self, vpn: int) -> None:
+        """Wait until a fault on this page may start.
+
+        A change posts its ZAPs and PROTECTs for the pages touched so far, and the engine executes them later. A fault on a page that nobody has
+        touched must not come in between.
+        """
+        while not self.table.is_touched(vpn) and any(start <= vpn < end for start, end in self._sweeping):
+            async with self.lock:
+                pass
 
     @property
-    def _space(self) -> int:
+    def space(self) -> int:
+        """Its slot, which it has while it is held."""
         assert self.slot is not None, "only while held"
         return self.slot
 
+    def open_sections(self, ids: Iterable[int]) -> None:
+        """Post the beginning of what a writer does to these VMAs; the caller has the lock."""
+        self._kernel.commands.post(cmd.mm_lock(self.space))
+        for vma_id in ids:
+            self._kernel.commands.post(cmd.sequence_begin(self.space, vma_id))
+
+    def close_sections(self, ids: Iterable[int]) -> None:
+        """And the end."""
+        for vma_id in ids:
+            self._kernel.commands.post(cmd.sequence_end(self.space, vma_id))
+        self._kernel.commands.post(cmd.mm_unlock(self.space))
+
     async def _section(self, removed: list[Vma], added: list[Vma], effects: Effects) -> None:
         """The writer's section: one batch of commands, and a second one where software touches entries, tables or a record itself."""
-        post, space, memory = self._kernel.commands.post, self._space, self._kernel.memory
+        post, space, memory = self._kernel.commands.post, self.space, self._kernel.memory
         in_place = self._edits_in_place(removed, added)
         if not in_place:
             self._give_records(added)
         ids = self._sequence_ids(removed, added, effects)
-        unlinks = sorted({prefix for start, end in effects.gaps for prefix in self.table.tables_inside(start, end)})
+        unlinking = any(self.table.may_have_tables(start, end) for start, end in effects.gaps)
         self._begin(ids, effects)
         if (removed or added) and not in_place:
             self._rebuild(removed + added)
             post(cmd.set_vmas(space, self.tree.pointer))
         self._fix_entries(effects)
-        if in_place or unlinks or effects.needs_software(self.stash):
+        if in_place or unlinking or effects.needs_software(self.stash):
             await self._kernel.fence()
             for old, new in zip(removed, added, strict=True) if in_place else ():
                 new.record = old.record
-                write_record(self._kernel.machine, new)
-            self._move_and_reveal(effects)
+                self._write_record(new)
+            move_and_reveal(self.table, self.stash, effects)
+            unlinks = sorted({prefix for start, end in effects.gaps for prefix in self.table.tables_inside(start, end)})
             for prefix in unlinks:
                 self.table.unlink(prefix)
             for start, end in [(old, old + count) for old, _, count in effects.moves] + [(p << 9, p + 1 << 9) for p in unlinks]:
                 for command in cmd.invalidate_range(space, start, end - start):
                     post(command)
-        for vma_id in ids:
-            post(cmd.sequence_end(space, vma_id))
-        post(cmd.mm_unlock(space))
+        self.close_sections(ids)
         live = {vma.id for vma in added}
         for vma in removed:
             if not in_place:
@@ -190,7 +212,7 @@ class AddressSpace:
             if vma.id not in live and vma.id not in effects.kept_ids:
                 memory.quarantine.retire(memory.ids, vma.id)
         await self._kernel.fence()
-        self.hiding = []
+        self.hiding, self._sweeping = [], []
         for start, end in effects.gaps:
             self.table.forget(start, end, self.faulting)
 
@@ -201,8 +223,9 @@ class AddressSpace:
         return self._in_place
 
     def _sequence_ids(self, removed: list[Vma], added: list[Vma], effects: Effects) -> list[int]:
-        """VMAs that change, and new ones whose entries this section still works on."""
+        """VMAs that change, new ones whose entries this section still works on, and those that a table made for a page that moves translates too."""
         ids = {vma.id for vma in removed}
+        ids |= self.ids_of_new_tables(new_pages(self.table, self.stash, effects))
         for start, end in effects.all_ranges():
             ids.update(vma.id for vma in added if vma.start < end and vma.end > start)
         for old, new, count in effects.moves:
@@ -210,16 +233,18 @@ class AddressSpace:
                 ids.update(vma.id for vma in self.layout.overlapping(start, start + count))
         return sorted(ids)
 
+    def ids_of_new_tables(self, pages: Iterable[int]) -> set[int]:
+        """VMAs in whose sections software must be to make the tables that are missing for these pages."""
+        spans = {span for vpn in {vpn >> 9 << 9 for vpn in pages} if (span := self.table.missing(vpn))}
+        return {vma.id for start, end in spans for vma in self.layout.overlapping(start, end)}
+
     def _begin(self, ids: list[int], effects: Effects) -> None:
-        post, space = self._kernel.commands.post, self._space
-        post(cmd.mm_lock(space))
-        for vma_id in ids:
-            post(cmd.sequence_begin(space, vma_id))
-        self.hiding = list(effects.hides)
+        self.open_sections(ids)
+        self.hiding, self._sweeping = list(effects.hides), [*effects.all_ranges(), *((old, old + count) for old, _, count in effects.moves)]
 
     def _fix_entries(self, effects: Effects) -> None:
         """Post ZAP, PROTECT and IOTINVAL for the entries that there may be; drop stashed pages."""
-        post, space, frames = self._kernel.commands.post, self._space, self._kernel.frames
+        post, space, frames = self._kernel.commands.post, self.space, self._kernel.frames
         moved = [(old, old + count) for old, _, count in effects.moves]
         changed: list[Range] = []
         for start, end in effects.drops:
@@ -241,58 +266,20 @@ class AddressSpace:
                 for command in cmd.invalidate_range(space, first, count):
                     post(command)
 
-    def _move_and_reveal(self, effects: Effects) -> None:
-        """Direct writes: entries that mremap moves, and stashed pages of ranges that have rights again."""
-        for old, new, count in effects.moves:
-            for vpn in list(self.table.pages(old, old + count)):
-                word = self.table.read(vpn)
-                if word & PTE_V:
-                    self.table.write(vpn, 0)
-                    self.table.write(vpn - old + new, word)
-            for vpn in [vpn for vpn in self.stash if old <= vpn < old + count]:
-                self.stash[vpn - old + new] = self.stash.pop(vpn)
-        for start, end, vma in effects.reveals:
-            for vpn in [vpn for vpn in self.stash if start <= vpn < end]:
-                word = self.stash.pop(vpn)
-                self.table.write(vpn, word >> PTE_PPN_SHIFT << PTE_PPN_SHIFT | vma.template | word & PTE_D)
-
     def _give_records(self, added: list[Vma]) -> None:
         memory = self._kernel.memory
         for vma in added:
             if not vma.id:
                 vma.id = memory.ids.take()
             vma.record = memory.records.take()
-            write_record(self._kernel.machine, vma)
+            self._write_record(vma)
+
+    def _write_record(self, vma: Vma) -> None:
+        file, end = vma.page(vma.end)
+        write_record(self._kernel.machine, vma, self._kernel.frames.cache.backing(file, end) if file is not None else 0)
 
     def _rebuild(self, changed: list[Vma]) -> None:
         """A new version of the tree, with the layout as it is now where these VMAs are."""
         if changed:
             low, high = min(vma.start for vma in changed), max(vma.start for vma in changed) + 1
             self.tree.replace(low, high, self.layout.starting_in(low, high))
-
-    def _has_own_pages(self, vma: Vma) -> bool:
-        """The VMA has pages that a fault of a fork's child could not bring back: only then are its entries copied, as Linux does."""
-        if vma.shared:
-            return False
-        is_cached, read = self._kernel.frames.is_cached, self.table.read
-        return any(word & PTE_V and not is_cached(word >> PTE_PPN_SHIFT) for word in map(read, self.table.pages(vma.start, vma.end)))
-
-    def _copy_to(self, child: "AddressSpace", private: set[Vma], skipped: tuple[Range, ...]) -> None:
-        """The child's layout, and the entries of these VMAs; they have lost the right to write already."""
-        frames, vmas = self._kernel.frames, []
-        for vma in self.layout.vmas:
-            if any(vma.start < end and vma.end > start for start, end in skipped):
-                continue
-            vmas.append(vma.part(vma.start, vma.end, 0))
-            if vma in private:
-                for vpn in self.table.pages(vma.start, vma.end):
-                    word = self.table.read(vpn)
-                    if word & PTE_V:
-                        frames.share(word)
-                        child.table.write(vpn, word & ~PTE_W)
-            for vpn in [vpn for vpn in self.stash if vma.start <= vpn < vma.end]:
-                frames.share(self.stash[vpn])
-                child.stash[vpn] = self.stash[vpn]
-        child.layout = Layout(vmas)
-        child._give_records(vmas)
-        child._rebuild(vmas)

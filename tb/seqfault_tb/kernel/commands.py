@@ -9,17 +9,20 @@ from .tasks import Future
 
 __all__ = [
     "MOST_BLOCKS", "Command", "CommandQueue", "fence", "invalidate_page", "invalidate_range", "invalidate_space", "mm_lock", "mm_unlock",
-    "protect", "sequence_begin", "sequence_end", "set_table", "set_vmas", "zap",
+    "page_response", "protect", "sequence_begin", "sequence_end", "set_table", "set_vmas", "srcu_call", "zap",
 ]  # fmt: skip
 
 Command = tuple[str, int, int]
 """Name, word 0, word 1."""
 
-OP_INVALIDATE, OP_FENCE, OP_SEQUENCE, OP_ENTRIES, OP_MM, OP_SPACE = 1, 2, 64, 65, 66, 67
+OP_INVALIDATE, OP_FENCE, OP_ATS, OP_SEQUENCE, OP_ENTRIES, OP_MM, OP_SPACE, OP_SRCU = 1, 2, 4, 64, 65, 66, 67, 68
 SPACE_AT, FUNC3_AT, COUNT_AT, DATA_AT = 12, 7, 32, 32
+RESPONSE_SUCCESS, RESPONSE_INVALID, RESPONSE_FAILURE = 0, 1, 15
 INVALIDATE_AV, INVALIDATE_PSCV, INVALIDATE_S, INVALIDATE_ADDR_AT = 1 << 10, 1 << 32, 1 << 9, 10
 FENCE_AV, FENCE_PR, FENCE_PW = 1 << 10, 1 << 12, 1 << 13
 RIGHTS_AT = 28
+SHARE = 1 << 31
+RESPONSE_PV, RESPONSE_PORT_AT, RESPONSE_TAG_AT, RESPONSE_CODE_AT = 1 << 32, 40, 32, 44
 ADUE_AT = 28
 MOST_BLOCKS = 8
 """Ranges that need more aligned blocks than this are invalidated by one block that covers them."""
@@ -41,9 +44,9 @@ def zap(space: int, vpn: int, count: int) -> Command:
     return _custom("ZAP", OP_ENTRIES, 0, space, count << COUNT_AT, vpn)
 
 
-def protect(space: int, vpn: int, count: int, rights: int) -> Command:
-    """`rights`: bit 0 R, 1 W, 2 X; not none."""
-    return _custom("PROTECT", OP_ENTRIES, 1, space, count << COUNT_AT | rights << RIGHTS_AT, vpn)
+def protect(space: int, vpn: int, count: int, rights: int, *, share: bool = False) -> Command:
+    """`rights`: bit 0 R, 1 W, 2 X; not none. `share`: EXCLUSIVE is cleared."""
+    return _custom("PROTECT", OP_ENTRIES, 1, space, count << COUNT_AT | rights << RIGHTS_AT | SHARE * share, vpn)
 
 
 def mm_lock(space: int) -> Command:
@@ -61,6 +64,17 @@ def set_table(space: int, satp: int, *, adue: bool = False) -> Command:
 
 def set_vmas(space: int, pointer: int) -> Command:
     return _custom("SPACE.VMAS", OP_SPACE, 1, space, word1=pointer)
+
+
+def srcu_call(space: int, cookie: int) -> Command:
+    """`cookie` comes back in the completion ring when all faults that had begun before have been answered."""
+    return _custom("SRCU.CALL", OP_SRCU, 0, space, word1=cookie)
+
+
+def page_response(space: int, port: int, tag: int, code: int = RESPONSE_SUCCESS) -> Command:
+    """Tell `port` that software is done with its page request `tag`."""
+    word0 = RESPONSE_PV | port << RESPONSE_PORT_AT
+    return _custom("ATS.PRGR", OP_ATS, 1, space, word0, tag << RESPONSE_TAG_AT | code << RESPONSE_CODE_AT)
 
 
 def fence(address: int, data: int, previous_reads: bool) -> Command:

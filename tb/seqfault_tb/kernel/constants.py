@@ -3,18 +3,24 @@
 from enum import IntEnum, IntFlag
 
 __all__ = [
-    "NODE_BYTES", "NODE_ENTRIES", "PTE_A", "PTE_D", "PTE_PPN_SHIFT", "PTE_R", "PTE_U", "PTE_V", "PTE_W", "PTE_X", "RECORD_BYTES",
-    "TABLE_BYTES", "Access", "Flags", "How", "Kind", "Mode", "Reason", "Register", "Status", "VmaFlag",
+    "CACHE_LEVEL_BITS", "CACHE_NODE_BYTES", "NODE_BYTES", "NODE_ENTRIES", "PTE_A", "PTE_D", "PTE_EXCLUSIVE", "PTE_PPN_SHIFT", "PTE_R", "PTE_U",
+    "PTE_V", "PTE_W", "PTE_X", "RECORD_BYTES", "TABLE_BYTES", "Access", "Flags", "How", "Kind", "Mode", "Reason", "Register", "Slot", "Status",
+    "VmaFlag",
 ]  # fmt: skip
 
 TABLE_BYTES = 4096
 NODE_BYTES = 128
 NODE_ENTRIES = 8
 RECORD_BYTES = 64
+CACHE_LEVEL_BITS = 6
+CACHE_NODE_BYTES = 8 << CACHE_LEVEL_BITS
+"""A node of a page cache."""
 
 PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = (1 << bit for bit in range(8))
 PTE_PPN_SHIFT = 10
 """A page-table entry. [Priv 12.4.1]"""
+PTE_EXCLUSIVE = 1 << 8
+"""No other entry maps the frame, and it is in no page cache. [contract, Frames]"""
 
 
 class Access(IntEnum):
@@ -77,6 +83,15 @@ class VmaFlag(IntFlag):
     UFFD_MINOR = 1024
 
 
+class Slot(IntFlag):
+    """Word of a lowest node of a page cache; the PPN is where an entry has it."""
+
+    PRESENT = 1
+    UPTODATE = 2
+    LOCKED = 4
+    WRITABLE = 8
+
+
 class Reason(IntEnum):
     """Outcomes that a page request or an answer can carry."""
 
@@ -128,3 +143,6 @@ class Register(IntEnum):
     RFCSR = 0x2DC
     ZERO_FRAME = 0x2E0
     CONTROL = 0x2E8
+    SCB = 0x1300
+    SCH = 0x1308
+    SCCSR = 0x1310

@@ -12,6 +12,7 @@ from .constants import PTE_R, PTE_V, PTE_X, Access, Flags, How, Reason, Register
 from .entries import permits, shown
 from .layout import LayoutChange
 from .page_requests import Ticket, Verdict, install
+from .page_table import AROUND_BITS
 from .tasks import Future
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class FaultCall:
     ----------
     port : the thread's requester port. va : in bytes. present : the page was mapped (copy on write, or a missing right).
     refused : Linux refused it. grow : enlarges the stack, when Linux did. label : names it in messages.
-    flags : of the request.
+    flags : of the request. cached : if it is a page of a file, Linux had it in its page cache.
     """
 
     mm: "AddressSpace"
@@ -46,6 +47,7 @@ class FaultCall:
     grow: Callable[[], Awaitable[None]] | None
     label: str
     flags: int = Flags.ALLOW_RETRY
+    cached: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +95,10 @@ class Faults:
         """
         mm, vpn = call.mm, call.va >> 12
         await self._kernel.spaces.hold(mm)
-        mm.faulting[vpn] = mm.faulting.get(vpn, 0) + 1
+        around = vpn >> AROUND_BITS
+        mm.faulting[around] = mm.faulting.get(around, 0) + 1
+        if call.cached and not call.present and (vma := mm.layout.find(vpn)) is not None and vma.file_key is not None:
+            self._kernel.frames.cache.add(vma.page(vpn))
         if reconcile:
             await self._reconcile(call)
         tags = self._tags[call.port]
@@ -106,10 +111,10 @@ class Faults:
         tags.append(tag)
         if self._waiting[call.port]:
             self._waiting[call.port].pop(0).resolve()
-        if mm.faulting[vpn] == 1:
-            del mm.faulting[vpn]
+        if mm.faulting[around] == 1:
+            del mm.faulting[around]
         else:
-            mm.faulting[vpn] -= 1
+            mm.faulting[around] -= 1
         self._kernel.spaces.drop(mm)
         return report
 
@@ -119,6 +124,7 @@ class Faults:
         for tries in range(1, MOST_TRIES + 1):
             verdict = Future("software's answer to a page request")
             tickets[key] = Ticket(mm=mm, refused=call.refused, grow=call.grow, verdict=verdict, tries=tries)
+            await mm.settled(call.va >> 12)
             mm.table.touch(call.va >> 12)
             assert mm.slot is not None
             self._answers[key] = arrival = Future("an answer of the engine")

@@ -12,6 +12,7 @@ from .faults import Faults
 from .frames import Frames
 from .layout import LayoutChange
 from .memory_layout import COMMAND_LOG2, FREE_LOG2, PAGE_REQUEST_LOG2, RELEASED_LOG2, FreeRing, MemoryMap, ReleasedRing
+from .page_cache import PageCache
 from .page_requests import PageRequests
 from .spaces import Spaces
 from .tasks import Future, Scheduler
@@ -39,7 +40,7 @@ class Kernel:
         self.page_requests = PageRequests(self, region(max(16 << PAGE_REQUEST_LOG2, 4096)), PAGE_REQUEST_LOG2)
         self._free = FreeRing(machine, region(max(8 << FREE_LOG2, 4096)))
         self._released = ReleasedRing(machine, region(max(16 << RELEASED_LOG2, 4096)))
-        self.frames = Frames(self.memory)
+        self.frames = Frames(self.memory, PageCache(machine, self.memory))
         self.spaces = Spaces(self, spaces)
         self.faults = Faults(self)
         self.mms: dict[int, AddressSpace] = {}
@@ -85,8 +86,10 @@ class Kernel:
             self.faults.deliver(answer)
         for entry, vpn, space in self._released.drain(pointers.released_tail):
             owner = self.spaces.owner[space]
-            assert owner is not None, f"space {space} released page {vpn:#x}, nobody has it"
-            owner.take_released(entry, vpn)
+            if owner is not None:
+                owner.take_released(entry, vpn)
+            else:  # of a fault whose address space has been retired since
+                self.frames.release(entry)
         self.memory.quarantine.fence_completed(self.commands.completed(pointers.cq_head, pointers.cqcsr))
         self._free.fill(pointers.free_head, self.memory.frames)
         self.page_requests.read(pointers.pq_tail)

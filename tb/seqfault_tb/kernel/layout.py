@@ -4,12 +4,14 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from .constants import PTE_A, PTE_R, PTE_U, PTE_V, PTE_X, Access, VmaFlag
+from .page_cache import Page
 
 __all__ = ["ANONYMOUS_KINDS", "Layout", "LayoutChange", "Vma"]
 
 VM_GROWSDOWN, VM_UFFD_MISSING, VM_LOCKED, VM_HUGETLB = 0x100, 0x200, 0x2000, 0x400000
 """Linux' vm_flags that the record shows."""
 ANONYMOUS_KINDS = frozenset({"anon", "heap", "stack"})
+FILE_KINDS = frozenset({"file_priv", "file_shared"})
 RIGHT_OF = {Access.LOAD: VmaFlag.READ | VmaFlag.WRITE | VmaFlag.EXEC, Access.STORE: VmaFlag.WRITE, Access.FETCH: VmaFlag.EXEC}
 """Any of these rights permits the access; as on x86, what can be written or executed can be read."""
 
@@ -59,6 +61,17 @@ class Vma:
         if not self.flags & 7:
             return 0
         return PTE_V | PTE_U | PTE_A | PTE_R | (PTE_X if self.flags & VmaFlag.EXEC else 0)
+
+    @property
+    def file_key(self) -> object:
+        """The file in the page cache whose pages this VMA shows; None: private anonymous memory. A file is the same one for all who map it."""
+        if not self.shared and self.kind in ANONYMOUS_KINDS:
+            return None
+        return "file" if self.kind in FILE_KINDS else self.kind, self.file
+
+    def page(self, vpn: int) -> Page:
+        """What is shown at this page."""
+        return self.file_key, self.pgoff + vpn - self.start
 
     @property
     def source(self) -> tuple[str, object, int]:

@@ -1,8 +1,8 @@
 """Physical memory of the testbench kernel: who owns which bytes, what may be reused when, and the two rings of frames.
 
 Nodes, records, tables, frames and VMA ids that the engine may still be looking at go through `retire`: they are free again when an
-IOFENCE.C(PR) posted later has completed. Memory is expected to read 0 where nothing was ever written. The data of frames is not modelled:
-a reused frame counts as zeroed.
+IOFENCE.C(PR) posted later has completed. Memory is expected to read 0 where nothing was ever written. Nobody writes data into frames, so a
+reused one is a zeroed one; one that was a table is, because a table is given back empty.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..machine import Machine
-from .constants import NODE_BYTES, RECORD_BYTES, TABLE_BYTES, Register
+from .constants import CACHE_NODE_BYTES, NODE_BYTES, RECORD_BYTES, TABLE_BYTES, Register
 
 __all__ = [
     "COMMAND_LOG2",
@@ -78,11 +78,12 @@ class Quarantine:
 
 @dataclass(kw_only=True)
 class MemoryMap:
-    """Where things are, in bytes: at `base` the kernel's structures (backed by memory), at `frames_base` the page frames (need not be).
+    """Where things are, in bytes: at `base` the kernel's structures, at `frames_base` the page frames. The engine makes tables of frames, so both
+    are memory.
 
     Attributes
     ----------
-    tables, nodes, records, frames, ids : pools of addresses (frames: PPNs; ids: VMA ids, never 0).
+    tables, nodes, records, cache_nodes, frames, ids : pools of addresses (frames: PPNs; ids: VMA ids, never 0).
     """
 
     base: int = 0x8000_0000
@@ -96,6 +97,7 @@ class MemoryMap:
         self.tables = Pool(lambda: self.region(TABLE_BYTES))
         self.nodes = Pool(lambda: self._carve(NODE_BYTES))
         self.records = Pool(lambda: self._carve(RECORD_BYTES))
+        self.cache_nodes = Pool(lambda: self._carve(CACHE_NODE_BYTES))
         self.frames = Pool(self._frame)
         self.ids = Pool(self._id)
         self.quarantine = Quarantine()
@@ -107,6 +109,13 @@ class MemoryMap:
             raise OutOfMemory(f"the kernel's {self.size >> 20} MiB for tables and VMA trees are used up")
         self._next = address + size
         return address
+
+    def retire_table(self, address: int) -> None:
+        """A page table, empty again: it goes where it came from, if the engine made it to the frames."""
+        if address >= self.frames_base:
+            self.quarantine.retire(self.frames, address >> 12)
+        else:
+            self.quarantine.retire(self.tables, address)
 
     def _carve(self, size: int) -> int:
         """A small object, from a page of objects of its size."""

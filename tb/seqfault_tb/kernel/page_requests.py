@@ -1,26 +1,33 @@
-"""What software does about page requests: the slow path of the fault handler. [docs/software-contract.md, Page requests]"""
+"""What software does about page requests: the slow path of the fault handler. [docs/software-contract.md, Page requests]
+
+Most often it makes the fault possible and lets the requester come back: it reads the page into the page cache, makes it writable there (Linux'
+page_mkwrite), enlarges the stack, fills a ring. It installs entries itself only where the engine may not: userfaults (UFFDIO_COPY), huge VMAs, and
+entries that are neither empty nor what the VMA shows.
+"""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import HangError
 from . import commands as cmd
-from .constants import Access, Reason, Register, VmaFlag
+from .constants import Access, Reason, Register, Slot, VmaFlag
 from .entries import permits, resolve
 from .layout import Vma
+from .page_cache import Page
 from .tasks import Future
 
 if TYPE_CHECKING:
     from .address_space import AddressSpace
     from .kernel import Kernel
 
-__all__ = ["PageRequest", "PageRequests", "Ticket", "Verdict", "install", "is_served"]
+__all__ = ["PageRequest", "PageRequests", "Ticket", "Verdict", "install"]
 
-NOT_SERVED = VmaFlag.SHARED | VmaFlag.GROWSDOWN | VmaFlag.UFFD | VmaFlag.HUGE
-BROKEN = frozenset({Reason.HUGE, Reason.BAD_TABLE, Reason.BAD_TREE, Reason.BUS_ERROR, Reason.ILLEGAL})
+BROKEN = frozenset({Reason.BAD_TABLE, Reason.BAD_TREE, Reason.BUS_ERROR, Reason.ILLEGAL})
 """Reasons that this kernel never gives cause for."""
+INSTALLED = frozenset({Reason.UNSUPPORTED, Reason.HUGE, Reason.PRESENT, Reason.NO_TABLE, Reason.USERFAULT})
+"""Reasons for which software resolves the fault itself."""
 TRIES_BEFORE_INSTALL = 4
 """After so many tries software installs a page that the engine could."""
 
@@ -53,15 +60,14 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
+    """`port` and `tag` name the requester's request."""
+
     ticket: Ticket
     vpn: int
     access: int
     reason: int
-
-
-def is_served(vma: Vma) -> bool:
-    """The engine resolves faults of this VMA."""
-    return bool(vma.flags & VmaFlag.ANON) and not vma.flags & NOT_SERVED
+    port: int
+    tag: int
 
 
 class PageRequests:
@@ -104,7 +110,7 @@ class PageRequests:
         if reason in BROKEN:
             raise HangError(f"a page request for page {vpn:#x} of mm {ticket.mm.number} says {Reason(reason).name}")
         mm = ticket.mm
-        mm.requests.append(PageRequest(ticket, vpn, access, reason))
+        mm.requests.append(PageRequest(ticket, vpn, access, reason, port, tag))
         if not mm.handling:
             mm.handling = True
             self._kernel.scheduler.spawn(self._handle(mm), f"the page requests of mm {mm.number}")
@@ -124,36 +130,48 @@ class PageRequests:
                     verdicts.append(verdict)
                 if pages:
                     await install(self._kernel, mm, pages)
-            for request, verdict in zip(batch, verdicts, strict=True):
-                request.ticket.verdict.resolve(verdict)
+            await self._respond(mm, batch, verdicts)
         mm.handling = False
 
+    async def _respond(self, mm: "AddressSpace", batch: list[PageRequest], verdicts: list[str]) -> None:
+        """Tell the requesters; they come back when they have got the response."""
+        for request, verdict in zip(batch, verdicts, strict=True):
+            code = cmd.RESPONSE_INVALID if verdict == Verdict.REFUSED else cmd.RESPONSE_SUCCESS
+            self._kernel.commands.post(cmd.page_response(mm.space, request.port, request.tag, code))
+        await self._kernel.fence(previous_reads=False)
+        for request, verdict in zip(batch, verdicts, strict=True):
+            request.ticket.verdict.resolve(verdict)
+
     def _judge(self, mm: "AddressSpace", vma: Vma | None, request: PageRequest) -> str | None:
-        """The verdict, or None: software installs the page. Makes missing tables."""
+        """The verdict, or None: software installs the page. What the engine lacks is then there."""
         ticket = request.ticket
         if vma is None:
             above = mm.layout.above(request.vpn)
             grows = ticket.grow is not None and above is not None and above.flags & VmaFlag.GROWSDOWN
             return Verdict.GROW if grows else Verdict.REFUSED
-        if not vma.permits(request.access) or (ticket.refused and not is_served(vma)):
+        if not vma.permits(request.access) or (ticket.refused and vma.file_key is not None):
             return Verdict.REFUSED
-        if is_served(vma) and request.reason not in (Reason.PRESENT, Reason.MM_BUSY) and ticket.tries < TRIES_BEFORE_INSTALL:
-            mm.table.ensure(request.vpn)
-            return Verdict.AGAIN
-        return None
+        if request.reason in INSTALLED or ticket.tries >= TRIES_BEFORE_INSTALL:
+            return None
+        if request.reason in (Reason.NOT_CACHED, Reason.PAGE_BUSY, Reason.NOT_WRITABLE) and vma.file_key is not None:
+            self._offer(vma.page(request.vpn), Slot.WRITABLE if request.reason == Reason.NOT_WRITABLE else 0)
+        return Verdict.AGAIN
+
+    def _offer(self, page: Page, more: int) -> None:
+        """The page is in the cache, nobody is busy with it, and it has these flags too."""
+        cache = self._kernel.frames.cache
+        cache.add(page)
+        cache.change(page, add=Slot.UPTODATE | more, remove=Slot.LOCKED)
 
 
-async def install(kernel: "Kernel", mm: "AddressSpace", pages: Iterable[tuple[Vma, int, int]], make: Callable | None = None) -> None:
-    """Write leaf entries for (VMA, VPN, access) in one section; the caller holds the lock of `mm` and a slot.
+async def install(kernel: "Kernel", mm: "AddressSpace", pages: Collection[tuple[Vma, int, int]], make: Callable | None = None) -> None:
+    """Write leaf entries for (VMA, VPN, access) in one section; the caller holds the lock of `mm` and a slot. Makes missing tables.
 
     `make(vma, vpn, access, word)` gives the new entry; without it the fault is resolved as the slow path does.
     """
-    assert mm.slot is not None
-    post, space, table = kernel.commands.post, mm.slot, mm.table
-    ids = sorted({vma.id for vma, _, _ in pages})
-    post(cmd.mm_lock(space))
-    for vma_id in ids:
-        post(cmd.sequence_begin(space, vma_id))
+    table = mm.table
+    ids = sorted({vma.id for vma, _, _ in pages} | mm.ids_of_new_tables(vpn for _, vpn, _ in pages))
+    mm.open_sections(ids)
     await kernel.fence()
     replaced = []
     for vma, vpn, access in pages:
@@ -164,10 +182,8 @@ async def install(kernel: "Kernel", mm: "AddressSpace", pages: Iterable[tuple[Vm
             if word:
                 replaced.append((vpn, word, new))
     for vpn, _, _ in replaced:
-        post(cmd.invalidate_page(space, vpn))
-    for vma_id in ids:
-        post(cmd.sequence_end(space, vma_id))
-    post(cmd.mm_unlock(space))
+        kernel.commands.post(cmd.invalidate_page(mm.space, vpn))
+    mm.close_sections(ids)
     for _, word, new in replaced:
         if word >> 10 != new >> 10:
             kernel.frames.release(word)

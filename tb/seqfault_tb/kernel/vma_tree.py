@@ -11,18 +11,23 @@ from .memory_layout import MemoryMap
 
 __all__ = ["VmaTree", "write_record"]
 
+PGOFF_MASK = (1 << 52) - 1
 FEW = 3
 """A node with fewer entries is joined with its neighbour when both fit in one."""
 
 
-def write_record(machine: Machine, vma: Vma) -> None:
-    """Store the record of a VMA at its address."""
+def write_record(machine: Machine, vma: Vma, backing: int = 0) -> None:
+    """Store the record of a VMA at its address; `backing`: of its file in the page cache.
+
+    GROWSDOWN stays with software: the mapped part of a stack is memory like any other, and below it there is no VMA.
+    """
     write, at = machine.write64, vma.record
     write(at, vma.start | vma.id << 48)
     write(at + 8, vma.end)
-    write(at + 16, vma.flags)
+    write(at + 16, vma.flags & ~VmaFlag.GROWSDOWN)
     write(at + 24, page_prot(vma))
-    write(at + 32, vma.pgoff & (1 << 64) - 1)
+    write(at + 32, vma.pgoff & PGOFF_MASK)
+    write(at + 40, backing)
 
 
 def page_prot(vma: Vma) -> int:

@@ -1,6 +1,6 @@
 """The scenarios, by what the writer does."""
 
-from . import change, gup, handover, lifetime, move, pin, share, srcu, unmap, userfault, vma_refcount
+from . import change, gup, handover, lifetime, move, pages, pin, share, srcu, unmap, userfault, vma_refcount
 
 __all__ = ["MODULES"]
 
@@ -16,5 +16,6 @@ MODULES = (
     handover,
     lifetime,
     vma_refcount,
+    pages,
 )
 """Each has SCENARIOS and CASES."""

@@ -19,9 +19,9 @@ def set_vma(world: SmallWorld, number: int, start: int, end: int) -> None:
     vma.seq = int(not keeps(world, Safeguard.PARITY))
 
 
-def world_of_one_page(removed: frozenset[Safeguard], *, frames: int = 2, policy: str = "spec", copies_on_write: bool = False) -> SmallWorld:
+def world_of_one_page(removed: frozenset[Safeguard], *, frames: int = 2, policy: str = "spec") -> SmallWorld:
     """One writable VMA with one page, whose table is there and whose entry, at address 1, is empty."""
-    world = SmallWorld(removed=removed, frames=frames, policy=policy, copies_on_write=copies_on_write)
+    world = SmallWorld(removed=removed, frames=frames, policy=policy)
     set_vma(world, 0, 0, 1)
     world.slots[0].value = 1
     return world

@@ -157,7 +157,7 @@ class GupFast(Program):
 
 def mapped_world(removed: frozenset[Safeguard]) -> SmallWorld:
     """Page 0 is mapped writable, by frame 1."""
-    world = world_of_one_page(removed, copies_on_write=True)
+    world = world_of_one_page(removed)
     map_page(world, 1, 1)
     return world
 

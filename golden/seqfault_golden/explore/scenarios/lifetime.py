@@ -145,7 +145,7 @@ class _FileWorld(SmallWorld):
     def take_frame(self, frame: int, agent: int) -> None:
         self.page.references += 1
 
-    def return_frame(self, frame: int) -> None:
+    def return_frame(self, frame: int, *, used: bool) -> None:
         self.page.references -= 1
 
     def map_frame(self, frame: int, address: int) -> None:
@@ -160,7 +160,7 @@ class _FileFault(FaultAgent):
     """A fault of a file's VMA that may be speculative ("allow_speculation"); R9 finds the page in the page cache and takes a reference."""
 
     def _flags(self, world: SmallWorld, fault: FaultCells, choice: int) -> None:
-        fault.vma_flags = world.vma(fault.id).flags
+        fault.vma_flags = world.vma(fault.id).flags | VmaFlag.ANON  # the pool of this world has the file's page
         fault.phase = Phase.R4
 
     def next_step(self, choice: int) -> tuple[str, str]:

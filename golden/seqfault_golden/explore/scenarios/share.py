@@ -1,6 +1,6 @@
 """Pages that are shared and copied on write: fork, userfault write-protection, a device's notifier, a private mapping's driver. [protocol.md 8]"""
 
-from ...layout import PTE_V, PTE_W, pte_ppn
+from ...layout import PTE_EXCLUSIVE, PTE_V, PTE_W, pte_ppn
 from ...protocol.world import NotYet, Safeguard
 from .. import moves
 from ..cells import Part
@@ -38,10 +38,12 @@ def _write_survives(world: SmallWorld, thread: Program) -> None:
         raise Violation("no write is lost", f"the thread's write is not in frame {pte_ppn(pte)}, which its process has now")
 
 
-def _copying(removed: frozenset[Safeguard], name: str, lines: tuple[Line, ...]) -> Built:
-    """Page 0 is mapped writable; a fault, a program that takes the right away, and a thread that still may have it in its TLB."""
-    world = world_of_one_page(removed, copies_on_write=True)
+def _copying(removed: frozenset[Safeguard], name: str, lines: tuple[Line, ...], *, exclusive: bool = False) -> Built:
+    """Page 0 is mapped writable (`exclusive`: and nowhere else); a fault, a program that takes the right away, and a thread that may still have it in
+    its TLB."""
+    world = world_of_one_page(removed)
     pte = map_page(world, 1, 1)
+    world.ptes[0].pte |= PTE_EXCLUSIVE * exclusive
     built = cast(world, 1, (name, lines))
     _, (thread_name, thread_lines) = _other_thread(world, pte)
     thread = Program(world, thread_name, 2, thread_lines)
@@ -66,7 +68,7 @@ def _fork(removed: frozenset[Safeguard]) -> Built:
         moves.mm_lock(),
         *moves.unless(Safeguard.SEQUENCE, moves.begin(0, "F1")),
         moves.lock(1, "F2"),
-        moves.protect(1, "F2"),
+        moves.protect(1, "F2", share=True),
         moves.line("F2", "the child maps the page too", share),
         moves.unlock(1, "F2"),
         *moves.only(Safeguard.FLUSH_IN_SECTION, moves.end(0, "F4")),
@@ -75,12 +77,12 @@ def _fork(removed: frozenset[Safeguard]) -> Built:
         moves.line("F4", "nobody may write to the shared page through a TLB now", no_writable_entry),
         moves.mm_unlock(),
     )
-    return _copying(removed, "fork", lines)
+    return _copying(removed, "fork", lines, exclusive=True)
 
 
 def _shared_page(removed: frozenset[Safeguard]) -> SmallWorld:
     """Page 0 is mapped read-only, as the child of a fork has it too."""
-    world = world_of_one_page(removed, copies_on_write=True, frames=3)
+    world = world_of_one_page(removed, frames=3)
     world.ptes[0].pte = map_page(world, 1, 1) & ~PTE_W
     world.frames[0].sharers = 1
     return world
@@ -235,6 +237,7 @@ CASES = (
     case("fork", "", "ok", "0.3 fork, I7"),
     case("fork", "flush-in-section", "violation", "R2"),
     case("fork", "sequence", "violation", "R2"),
+    case("fork", "share", "violation", "contract, EXCLUSIVE"),
     case("fork", "c1+c3", "ok", note="R8 is enough: the entry is read-only only after F1"),
     case("fork", "c1+c3+early-recheck", "violation", note="of R8, C1 and C3 one is needed here"),
     case("write-protect", "", "ok", "R19"),

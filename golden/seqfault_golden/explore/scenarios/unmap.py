@@ -1,7 +1,6 @@
 """munmap and MADV_DONTNEED: pages, tables and the VMA go away. [protocol.md 0.3 unmap, 0.5]"""
 
-from ...protocol import writer_steps
-from ...protocol.world import NotYet, Phase, Safeguard
+from ...protocol.world import NotYet, Safeguard
 from .. import moves
 from ..program import Line, Program
 from ..scenario import Built, Scenario, case
@@ -88,18 +87,6 @@ def _by_ipi(removed: frozenset[Safeguard]) -> Built:
 
 def _contract(removed: frozenset[Safeguard]) -> Built:
     """What docs/software-contract.md asks of the engine's software: a section, and a fence before anything is reused."""
-
-    def start(world: SmallWorld, me: Program) -> None:
-        idle = (Phase.IDLE, Phase.UNDONE)
-        world.mm.fence = sum(1 << fault.agent for fault in world.faults if fault.phase not in idle)
-
-    def finish(world: SmallWorld, me: Program) -> None:
-        writer_steps.fence(world)
-
-    fence = (
-        moves.line("FENCE", "IOFENCE.C with PR begins: notes the attempts that are running", start),
-        moves.line("FENCE", "IOFENCE.C completes: those attempts have ended", finish),
-    )
     lines = (
         moves.mm_lock(),
         *moves.section(
@@ -111,7 +98,7 @@ def _contract(removed: frozenset[Safeguard]) -> Built:
             moves.clear_upper(),
         ),
         moves.mm_unlock(),
-        *moves.unless(Safeguard.FENCE, *fence),
+        *moves.unless(Safeguard.FENCE, *moves.fence()),
         moves.recycle(),
         moves.free_table(1),
         moves.free_directory(),

@@ -1,4 +1,4 @@
-"""ReleasedRing with memory: no record is lost or out of order, whatever the ring and the bus do."""
+"""RecordRing with memory: no record is lost or out of order, whatever the ring and the bus do."""
 
 import os
 from random import Random

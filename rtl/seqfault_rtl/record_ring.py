@@ -1,50 +1,53 @@
-"""Writes the entries that ZAP removed to the released ring, for software to free their frames.
+"""Writes records of two words to a ring in memory that software reads, and loses none: removed entries, and SRCU calls that have completed.
 
-No record is lost: each is kept until both of its words have been answered, and then the tail moves over it. A full or disabled ring, and
+Each record is kept until both of its words have been answered, and then the tail moves over it. A full or disabled ring, and
 one stopped by a bus error, makes the writer wait; after a bus error the records not yet answered are written again. Several records are
-under way at a time, in order. [software contract: Rings]
+under way at a time, in order. [docs/software-contract.md: Rings, SRCU]
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from .config import EngineConfig
-from .messages import MemoryWriteSignature, ReleasedRecord
+from .messages import MemoryWriteSignature
 from .queue_port import INDEX_BITS, QueueProducerPort, entry_address, next_index
 
-__all__ = ["ReleasedRing", "ReleasedWord1"]
+__all__ = ["RecordRing"]
 
 RECORD_BYTES = 16
 WORD_BYTES = 8
+WORD_BITS = 8 * WORD_BYTES
 BUFFER_RECORDS = 8
 """Records accepted and not yet in memory; this many writes hide the bus latency."""
 
 
-class ReleasedWord1(data.Struct):
-    """Second word of an entry; the first is the PTE."""
+class RecordRing(wiring.Component):
+    """The engine's end of the ring.
 
-    vpn: 48
-    space: 16
-
-
-class ReleasedRing(wiring.Component):
-    """The engine's end of the released ring.
+    Parameters
+    ----------
+    shape : a record as it is in memory: 128 bits, the first word lowest.
 
     Members
     -------
     record : what to write; taken into a small buffer, in order.
     write : memory; all writes have tag 0, so that answers come in order.
-    idle : nothing is buffered: all records are in memory and the tail has moved over them. A fence waits for it.
+    idle : nothing is buffered: all records are in memory and the tail has moved over them. A fence waits for the released ring to be.
     ring : registers; `overflow` while a record waits because the ring is full or disabled, `memory_fault` when a write failed.
+
+    Raises
+    ------
+    ValueError : a record has another size.
     """
 
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
+    def __init__(self, shape: type[data.Struct]) -> None:
+        if (size := data.Layout.cast(shape).size) != 8 * RECORD_BYTES:
+            raise ValueError(f"shape must have {8 * RECORD_BYTES} bits, not {size}")
+        self.shape = shape
         super().__init__(
             {
-                "record": In(stream.Signature(ReleasedRecord)),
+                "record": In(stream.Signature(shape)),
                 "write": Out(MemoryWriteSignature()),
                 "idle": Out(1),
                 "ring": In(QueueProducerPort()),
@@ -58,7 +61,7 @@ class ReleasedRing(wiring.Component):
         stored = Signal(bits + 1)
         sent = Signal(bits + 1)
         answered = Signal(bits + 1)
-        m.submodules.buffer = buffer = memory.Memory(shape=ReleasedRecord, depth=BUFFER_RECORDS, init=[])
+        m.submodules.buffer = buffer = memory.Memory(shape=self.shape, depth=BUFFER_RECORDS, init=[])
         store = buffer.write_port()
         load = buffer.read_port(domain="comb")
         m.d.comb += [
@@ -85,20 +88,17 @@ class ReleasedRing(wiring.Component):
         pending = Signal(range(2 * BUFFER_RECORDS + 1))
         failed = Signal()
         was_enabled = Signal()
-        word1 = Signal(ReleasedWord1)
         starting = settings.enable & ~was_enabled
         blocked = ~settings.enable | (next_index(settings, slot) == self.ring.head)
         go = (sent != stored) & ~writing & ~failed & ~self.ring.stop & ~starting
         m.d.sync += was_enabled.eq(settings.enable)
         m.d.comb += [
-            word1.vpn.eq(record.vpn),
-            word1.space.eq(record.space),
             self.ring.tail.eq(tail),
             self.ring.busy.eq((pending != 0) | writing),
             self.ring.overflow.eq(go & blocked),
             request.valid.eq(writing),
             request.payload.addr.eq(entry_address(settings, slot, RECORD_BYTES) + Mux(second, WORD_BYTES, 0)),
-            request.payload.data.eq(Mux(second, word1.as_value(), record.pte)),
+            request.payload.data.eq(Value.cast(record).word_select(second, WORD_BITS)),
             response.ready.eq(1),
         ]
         m.d.sync += pending.eq(pending + (request.valid & request.ready) - response.valid)
