@@ -15,7 +15,7 @@ from .stress import Stress, run_stress
 FAULTS = 60
 PROGRAMS = {
     "anonymous": Stress(faults=FAULTS, faulters=4, mutators=1, regions=2),
-    "all kinds": Stress(faults=FAULTS, faulters=4, mutators=2, regions=6, files=5, moving=True, pitch=1 << 18, pause_ns=300),
+    "all kinds": Stress(faults=2 * FAULTS, faulters=4, mutators=1, regions=6, files=5, moving=True, pitch=1 << 18, pause_ns=3000),
 }
 
 

@@ -12,6 +12,8 @@ from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.entry_chunk import EntryChunk
 from seqfault_rtl.paging import EXCLUSIVE
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_command_unit"
 SMALL = replace(PRESETS["small"], spaces=8)
 
@@ -22,7 +24,7 @@ def run(unit: type[CommandUnit], config: EngineConfig, testcase: str | None = No
     run_block(unit(config), TESTS, name="command_unit", parameters=parameters, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", [SMALL, EngineConfig(spaces=16), EngineConfig(spaces=8, zap_chunk=16, contexts=62)])
+@pytest.mark.parametrize("config", in_short(1, [SMALL, EngineConfig(spaces=16), EngineConfig(spaces=8, zap_chunk=16, contexts=62)]))
 def test_command_unit(config: EngineConfig) -> None:
     run(CommandUnit, config)
 
@@ -77,14 +79,17 @@ class Misled(CommandUnit):
 
 @pytest.mark.parametrize(
     ("mutant", "testcase", "complaint"),
-    [
-        (Loud, "calls_and_responses", "'response', 'response'"),
-        (Misled, "calls_and_responses", "event [0-9]+ is"),
-        (Unlocked, "sweeps", "which somebody else holds"),
-        (Forgetful, "fences", "assert not True"),
-        (Impatient, "random_commands", "MM_LOCK while readers hold it"),
-        (Permissive, "refused", "event [0-9]+ is"),
-    ],
+    in_short(
+        3,
+        [
+            (Unlocked, "sweeps", "which somebody else holds"),
+            (Forgetful, "fences", "assert not True"),
+            (Loud, "calls_and_responses", "'response', 'response'"),
+            (Misled, "calls_and_responses", "event [0-9]+ is"),
+            (Impatient, "random_commands", "MM_LOCK while readers hold it"),
+            (Permissive, "refused", "event [0-9]+ is"),
+        ],
+    ),
 )
 def test_planted_bug_is_found(mutant: type[CommandUnit], testcase: str, complaint: str) -> None:
     with pytest.raises(SimulationFailed, match=f"{testcase} failed(?s:.*){complaint}"):
@@ -126,12 +131,15 @@ class Lossy(EntryChunk):
 
 @pytest.mark.parametrize(
     ("mutant", "testcase", "complaint"),
-    [
-        (Hasty, "sweeps", "before (the|these) writes"),
-        (Silent, "sweeps", "without a changed strobe"),
-        (Sharing, "sweeps", "event [0-9]+ is"),
-        (Lossy, "released_ring_full", "assert None is not None"),
-    ],
+    in_short(
+        2,
+        [
+            (Hasty, "sweeps", "before (the|these) writes"),
+            (Sharing, "sweeps", "event [0-9]+ is"),
+            (Silent, "sweeps", "without a changed strobe"),
+            (Lossy, "released_ring_full", "assert None is not None"),
+        ],
+    ),
 )
 def test_planted_bug_in_a_chunk_is_found(mutant: type[EntryChunk], testcase: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry_sweep, "EntryChunk", mutant)

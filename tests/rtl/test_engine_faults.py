@@ -11,12 +11,13 @@ from seqfault_rtl.engine import Engine
 
 from ..long import LONG, in_short
 
-CONFIG = replace(PRESETS["small"], svadu=True, events=False)
+CONFIG = replace(PRESETS["small"], svadu=True, srcu_calls=4)
+"""As in `test_engine_errors.py`, so that both have one build."""
 
 
 def run(engine: Engine, testcase: str | None = None) -> None:
     parameters = {"PORTS": str(CONFIG.ports), "SEED": "7"}
-    run_block(engine, "seqfault_tb.test_engine_faults", name="engine_faults", parameters=parameters, testcase=testcase)
+    run_block(engine, "seqfault_tb.test_engine_faults", name="engine_errors", parameters=parameters, testcase=testcase)
 
 
 def test_engine_faults() -> None:

@@ -8,6 +8,8 @@ from seqfault_rtl.config import PRESETS
 from seqfault_rtl.engine import Engine
 from seqfault_rtl.srcu import Srcu
 
+from ..long import LONG
+
 PARAMETERS = {"PAUSE": "0.2", "SEED": "7"}
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # the SRCU that is replaced
 
@@ -29,6 +31,7 @@ class HastyEngine(Engine):
         self.srcu = Deaf(self.config)
 
 
+@LONG
 def test_cookie_that_comes_too_early_is_found() -> None:
     with pytest.raises(SimulationFailed, match="runs a fault that had begun before its SRCU_CALL"):
         run_block(HastyEngine(PRESETS["small"]), "seqfault_tb.test_engine_srcu", name="engine_hasty", parameters=PARAMETERS)

@@ -19,7 +19,7 @@ from seqfault_rtl.tlb import Tlb
 from seqfault_rtl.walker import Walker
 from seqfault_tb.translator_top import TranslatorTop
 
-from ..long import in_short
+from ..long import LONG, in_short
 
 TESTS = "seqfault_tb.test_translator,seqfault_tb.test_translator_cases"
 FULL = EngineConfig(ports=3, tlb_entries=4, port_misses=4, walks=6, l2_sets=16, l2_ways=2, walk_cache=4, spaces=16)
@@ -42,6 +42,7 @@ def test_translator(config: EngineConfig) -> None:
     run(config)
 
 
+@LONG
 def test_translator_over_axi() -> None:
     run(PRESETS["small"], axi=True)
 

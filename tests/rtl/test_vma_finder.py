@@ -11,6 +11,8 @@ from seqfault_rtl.vma_flags import VmaFlags
 from seqfault_rtl.vma_lookup import LookupState
 from seqfault_rtl.vma_tree import RECORD_WORDS
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_vma_finder"
 
 
@@ -18,7 +20,7 @@ def run(finder: VmaFinder, config: EngineConfig, testcase: str | None = None) ->
     run_block(finder, TESTS, name="vma_finder", parameters={"LOOKUPS": str(config.lookups)}, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", [PRESETS["small"], EngineConfig(lookups=1, vma_cache=1), EngineConfig(lookups=7)])
+@pytest.mark.parametrize("config", in_short(2, [PRESETS["small"], EngineConfig(lookups=1, vma_cache=1), EngineConfig(lookups=7)]))
 def test_vma_finder(config: EngineConfig) -> None:
     run(VmaFinder(config), config)
 
@@ -115,18 +117,21 @@ def find_planted(finder: VmaFinder, testcase: str) -> None:
 
 @pytest.mark.parametrize(
     ("mutant", "testcase"),
-    [
-        (RefreshedCache, "racing_writers"),
-        (BlindCache, "cache_follows_the_sequence"),
-        (OldTree, "racing_writers"),
-        (LateSequence, "racing_writers"),
-        (Unflushed, "reused_space"),
-        (StaleHit, "reused_space"),
-        (WithdrawnHit, "racing_writers"),
-        (EarlyReuse, "random_trees"),
-        (AnsweredHint, "hints"),
-        (ForgottenCommand, "hints"),
-    ],
+    in_short(
+        5,
+        [
+            (RefreshedCache, "racing_writers"),
+            (OldTree, "racing_writers"),
+            (StaleHit, "reused_space"),
+            (EarlyReuse, "random_trees"),
+            (ForgottenCommand, "hints"),
+            (BlindCache, "cache_follows_the_sequence"),
+            (LateSequence, "racing_writers"),
+            (Unflushed, "reused_space"),
+            (WithdrawnHit, "racing_writers"),
+            (AnsweredHint, "hints"),
+        ],
+    ),
 )
 def test_planted_bug_is_found(mutant: type[VmaFinder], testcase: str) -> None:
     find_planted(mutant(PRESETS["small"]), testcase)

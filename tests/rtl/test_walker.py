@@ -15,6 +15,8 @@ from seqfault_rtl.walk_entry import WalkEntry
 from seqfault_rtl.walk_start import client_count
 from seqfault_rtl.walker import Walker
 
+from ..long import LONG, in_short
+
 TESTS = "seqfault_tb.test_walker"
 FEW = EngineConfig(walks=3, spaces=4, walk_cache=1)
 ONE = EngineConfig(walks=1, levels=3, sv32=False, svadu=False, walk_cache=0, spaces=16)
@@ -91,11 +93,14 @@ class TurnByCycle(FastLane):
 
 @pytest.mark.parametrize(
     ("mutant", "config", "testcase"),
-    [
-        (StaleByPage, FEW, "tables_change"),
-        (LearnsStale, PRESETS["default"], "pointers_change"),
-        (SharedDone, FEW, "quiet_tables"),
-    ],
+    in_short(
+        1,
+        [
+            (StaleByPage, FEW, "tables_change"),
+            (LearnsStale, PRESETS["default"], "pointers_change"),
+            (SharedDone, FEW, "quiet_tables"),
+        ],
+    ),
 )
 def test_planted_bug_is_found(mutant: type[Walker], config: EngineConfig, testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=testcase):
@@ -112,6 +117,7 @@ def test_planted_bugs_in_the_entry_are_found(monkeypatch: pytest.MonkeyPatch) ->
     assert "every_defect/kind=plain failed" not in str(failure.value)
 
 
+@LONG
 def test_planted_bugs_of_three_parts_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has a test of its own that it alone concerns."""
     monkeypatch.setattr(seqfault_rtl.walk_start, "FastLane", TurnByCycle)
@@ -122,6 +128,7 @@ def test_planted_bugs_of_three_parts_are_found(monkeypatch: pytest.MonkeyPatch) 
     assert not missed
 
 
+@LONG
 def test_stale_marks_of_napot_pages_as_of_small_ones_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An invalidation of a page does not hit a walk for its neighbour in the same 64 KiB."""
     monkeypatch.setattr(seqfault_rtl.walk_stale, "page_mask", lambda size: Const(0))
