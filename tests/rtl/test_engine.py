@@ -6,13 +6,15 @@ from seqfault.simulator import run_block
 from seqfault_rtl.config import PRESETS
 from seqfault_rtl.engine import Engine
 
+from ..long import in_short
+
 
 @pytest.mark.parametrize(
     ("policy", "pause", "program"),
-    [
-        ("spec", "0.0", "anonymous"), ("spec", "0.4", "anonymous"), ("vma-lock", "0.2", "anonymous"), ("mm-lock", "0.2", "anonymous"),
-        ("spec", "0.2", "all kinds"), ("mm-lock", "0.3", "all kinds"),
-    ],
+    in_short(5, [
+        ("spec", "0.0", "anonymous"), ("spec", "0.4", "anonymous"), ("vma-lock", "0.2", "anonymous"), ("spec", "0.2", "all kinds"),
+        ("mm-lock", "0.3", "all kinds"), ("mm-lock", "0.2", "anonymous"),
+    ]),
 )  # fmt: skip
 def test_engine(policy: str, pause: str, program: str) -> None:
     run_block(

@@ -191,8 +191,7 @@ PLANTED = {
 
 
 SHORT = (
-    "none", "C3 ignored", "C4 ignored", "lock kept", "frame of a failed commit reused", "set before the flush", "no flush", "EXCLUSIVE ignored",
-    "table not announced", "neighbours not announced", "copy in the pool", "woken twice",
+    "none", "C3 ignored", "lock kept", "set before the flush", "EXCLUSIVE ignored", "table not announced", "copy in the pool", "woken twice",
 )  # fmt: skip
 """Those that the short form of the tests has."""
 

@@ -14,6 +14,8 @@ from seqfault_rtl.messages import Request
 from seqfault_rtl.miss_records import refusal
 from seqfault_rtl.port_lookup import PortLookup
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_port_lookup"
 BUGS = {
     "slow_hits": "hits_are_answered_next_cycle",
@@ -41,7 +43,7 @@ def run(port: PortLookup, config: EngineConfig, *, bug: int = 0, testcase: str |
     run_block(port, TESTS, name="port_lookup", parameters={f"PORT_{name}": str(value) for name, value in parameters.items()}, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", [PRESETS["core"], EngineConfig(tlb_entries=8, port_misses=1, spaces=4)], ids=["core", "wide"])
+@pytest.mark.parametrize("config", in_short(1, [PRESETS["core"], EngineConfig(tlb_entries=8, port_misses=1, spaces=4)]), ids=["core", "wide"])
 def test_port_lookup(config: EngineConfig) -> None:
     run(PortLookup(config), config)
 

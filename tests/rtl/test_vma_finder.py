@@ -20,7 +20,7 @@ def run(finder: VmaFinder, config: EngineConfig, testcase: str | None = None) ->
     run_block(finder, TESTS, name="vma_finder", parameters={"LOOKUPS": str(config.lookups)}, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", in_short(2, [PRESETS["small"], EngineConfig(lookups=1, vma_cache=1), EngineConfig(lookups=7)]))
+@pytest.mark.parametrize("config", in_short(1, [PRESETS["small"], EngineConfig(lookups=1, vma_cache=1), EngineConfig(lookups=7)]))
 def test_vma_finder(config: EngineConfig) -> None:
     run(VmaFinder(config), config)
 
