@@ -37,7 +37,7 @@ def run(config: EngineConfig, *, axi: bool = False, walker: type[Walker] = Walke
     run_block(TranslatorTop(config, walker, axi=axi), TESTS, name="translator", parameters=settings, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", in_short(2, [FULL, PLAIN, TINY]), ids=["full", "plain", "tiny"])
+@pytest.mark.parametrize("config", in_short(1, [FULL, PLAIN, TINY]), ids=["full", "plain", "tiny"])
 def test_translator(config: EngineConfig) -> None:
     run(config)
 

@@ -30,7 +30,7 @@ def run(walker: type[Walker], config: EngineConfig, testcase: str | None = None)
     run_block(walker(config), TESTS, name="walker", parameters=settings, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", in_short(2, [PRESETS["default"], FEW, ONE]), ids=["default", "few", "one"])
+@pytest.mark.parametrize("config", in_short(1, [PRESETS["default"], FEW, ONE]), ids=["default", "few", "one"])
 def test_walker(config: EngineConfig) -> None:
     run(Walker, config)
 
