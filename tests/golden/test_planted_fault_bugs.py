@@ -4,17 +4,9 @@ import pytest
 
 from seqfault_golden import Access, Outcome, Step
 
-BUGS = {}
+from .planted import Bugs
 
-
-def bug(reason):
-    """The decorated function plants a bug in a stream; the checker's first line must contain `reason`."""
-
-    def register(plant):
-        BUGS[plant.__name__] = (plant, reason)
-        return plant
-
-    return register
+bug = BUGS = Bugs()
 
 
 # --- the checks of an attempt ---------------------------------------------------------------------------------------

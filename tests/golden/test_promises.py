@@ -5,6 +5,7 @@ import pytest
 from seqfault_golden import Outcome, Status, Step
 from seqfault_golden.layout import PTE_EXCLUSIVE
 
+from .planted import Bugs
 from .test_checker import accepted
 
 COOKIE = 0xFFFF_8880_1234_5678
@@ -108,17 +109,7 @@ def test_protect_with_and_without_share(stream, play, world, cleared):
 
 # --- planted bugs ---------------------------------------------------------------------------------------------------
 
-BUGS = {}
-
-
-def bug(reason):
-    """The decorated function plants a bug in a stream; the checker's first line must contain `reason`."""
-
-    def register(plant):
-        BUGS[plant.__name__] = (plant, reason)
-        return plant
-
-    return register
+bug = BUGS = Bugs()
 
 
 @bug(f"cookie {COOKIE:#x} came back, and context 0 runs a fault that had begun before its SRCU_CALL")
