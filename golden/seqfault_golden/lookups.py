@@ -1,6 +1,6 @@
 """Lookups in memory as it is now: the page walk and the descent of the VMA tree, through a function that reads a word."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .layout import (
     NODE_ENTRIES,
@@ -18,7 +18,7 @@ from .layout import (
     satp_root,
 )  # fmt: skip
 
-__all__ = ["NO_TABLE_LEVEL", "Read", "find_vma", "read_record", "walk"]
+__all__ = ["NO_TABLE_LEVEL", "Read", "find_vma", "node_entries", "read_record", "tree_entries", "walk"]
 
 NO_TABLE_LEVEL = -1
 """Level of a walk in a space without a table."""
@@ -41,6 +41,27 @@ def walk(read: Read, satp: int, vpn: int) -> tuple[int, int, int]:
         level -= 1
 
 
+def node_entries(read: Read, node: int) -> Iterator[tuple[int, int, int]]:
+    """The entries of a node of the VMA tree, "the first entry with kind 0 ends the node": (pointer word, start VPN, VMA id)."""
+    for entry in range(node, node + NODE_ENTRIES * 16, 16):
+        below = read(entry + 8)
+        if pointer_kind(below) == 0:
+            return
+        yield below, *node_entry(read(entry))
+
+
+def tree_entries(read: Read, root: int) -> Iterator[tuple[int, int, int]]:
+    """All pointer words of a VMA tree in order, from the root on, as `node_entries` gives them (the root's VPN and id are 0)."""
+    return _tree_entries(read, (root, 0, 0), TREE_DEPTH)
+
+
+def _tree_entries(read: Read, entry: tuple[int, int, int], depth: int) -> Iterator[tuple[int, int, int]]:
+    yield entry
+    if pointer_kind(entry[0]) == 1 and depth:
+        for below in node_entries(read, address_of(entry[0])):
+            yield from _tree_entries(read, below, depth - 1)
+
+
 def find_vma(read: Read, root: int, vpn: int) -> tuple[Outcome, int, int]:
     """Descend the tree of pointer word `root`: (OK, record address, id), or NO_VMA or BAD_TREE with zeros.
 
@@ -52,17 +73,11 @@ def find_vma(read: Read, root: int, vpn: int) -> tuple[Outcome, int, int]:
     for _ in range(TREE_DEPTH):
         if pointer_kind(pointer) != 1:
             break
-        node = address_of(pointer)
-        pointer = 0
-        vma_id = 0
-        for entry in range(node, node + NODE_ENTRIES * 16, 16):
-            word = read(entry + 8)
-            if word & 3 == 0:
-                break
-            start, entry_id = node_entry(read(entry))
+        node, pointer, vma_id = address_of(pointer), 0, 0
+        for below, start, entry_id in node_entries(read, node):
             if start > vpn:
                 break
-            pointer, vma_id = word, entry_id
+            pointer, vma_id = below, entry_id
         if pointer == 0:
             return Outcome.NO_VMA, 0, 0
         if pointer_kind(pointer) == 2:

@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from seqfault_golden.layout import PTE_RIGHTS, PTE_W, Record, VmaFlag, branch_table, is_branch, is_leaf, pte_ppn, satp_levels, satp_root
-from seqfault_golden.lookups import find_vma, read_record
+from seqfault_golden.lookups import find_vma, read_record, tree_entries
 
-from .software_rules import RECORD, tree_entries
+from .software_rules import RECORD
 
 if TYPE_CHECKING:
     from .golden_machine import GoldenMachine

@@ -7,42 +7,23 @@ SEQ.BEGIN and SEQ.END of its id. Old nodes, records and page tables are reused o
 exchanges it, or takes WRITABLE or UPTODATE away only while for every VMA that shows the page a section is open"]
 """
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from seqfault_golden import Outcome, Step, StepEvent
 from seqfault_golden.layout import PAGE_BITS, Record, pte_ppn
-from seqfault_golden.lookups import find_vma, read_record, walk
+from seqfault_golden.lookups import find_vma, read_record, tree_entries, walk
 from seqfault_golden.page_cache import find_page, page_index
 
 if TYPE_CHECKING:
     from .golden_machine import GoldenMachine
 
-__all__ = ["SoftwareRules", "tree_entries"]
+__all__ = ["RECORD", "SoftwareRules"]
 
 NODE, RECORD = 1, 2
 LINE = 64
 SLOT_PRESENT, SLOT_UPTODATE, SLOT_WRITABLE = 1, 2, 8
 SLOT_FLAGS = 10
 """Bits of a slot below its PPN."""
-
-
-def tree_entries(read: Callable[[int], int], pointer: int) -> Iterator[tuple[int, int, int]]:
-    """All pointer words of a tree in order, from the root on: (pointer word, start VPN and id of the entry that holds it)."""
-    yield from _entries(read, 0, 0, pointer)
-
-
-def _entries(read: Callable[[int], int], start: int, vma_id: int, pointer: int) -> Iterator[tuple[int, int, int]]:
-    yield pointer, start, vma_id
-    if pointer & 3 != NODE:
-        return
-    node = pointer & ~127
-    for address in range(node, node + 128, 16):
-        below = read(address + 8)
-        if below & 3 == 0:
-            return
-        first = read(address)
-        yield from _entries(read, first & (1 << 48) - 1, first >> 48, below)
 
 
 class SoftwareRules:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from ..layout import COMMAND_UNIT, UPDATE_AGENT, How, Outcome, Status, Step
@@ -84,20 +85,11 @@ class Checker:
 
     def software_write(self, cycle: int, address: int, value: int) -> None:
         """Software wrote a 64-bit word of a page table, a VMA node or record, at a byte address."""
-        if self._enter(cycle, _SOFTWARE, ("write", address, value)):
-            try:
-                software.software_write(self.state, address, value)
-            except NotAllowed as reason:
-                self._differ(_SOFTWARE, reason)
+        self._tell(cycle, _SOFTWARE, "write", partial(software.software_write, self.state), address, value)
 
     def software_frames(self, frames: Iterable[int]) -> None:
         """Software put these frames (PPNs) into the free ring; call it before the ring's tail moves."""
-        frames = list(frames)
-        if self._enter(self._cycle, _SOFTWARE, ("frames", *frames)):
-            try:
-                software.software_frames(self.state, frames)
-            except NotAllowed as reason:
-                self._differ(_SOFTWARE, reason)
+        self._tell(self._cycle, _SOFTWARE, "frames", lambda *frames: software.software_frames(self.state, list(frames)), *frames)
 
     def event(self, cycle: int, event: Sequence[int]) -> None:
         """One event of the event port: `StepEvent`, or any sequence of its ten ints."""
@@ -129,27 +121,15 @@ class Checker:
 
     def request(self, cycle: int, port: int, tag: int, va: int, space: int, access: int, flags: int) -> None:
         """A port accepted a request."""
-        if self._enter(cycle, _PORTS, ("request", port, tag, va, space, access, flags)):
-            try:
-                self._answers.request(port, tag, va, space, access, flags)
-            except NotAllowed as reason:
-                self._differ(_PORTS, reason)
+        self._tell(cycle, _PORTS, "request", self._answers.request, port, tag, va, space, access, flags)
 
     def answer(self, cycle: int, port: int, tag: int, status: int, how: int, reason: int, pa: int) -> None:
         """A port received an answer."""
-        if self._enter(cycle, _PORTS, ("answer", port, tag, status, how, reason, pa)):
-            try:
-                self._answers.answer(port, tag, status, how, reason, pa)
-            except NotAllowed as refusal:
-                self._differ(_PORTS, refusal)
+        self._tell(cycle, _PORTS, "answer", self._answers.answer, port, tag, status, how, reason, pa)
 
     def srcu_completed(self, cycle: int, cookie: int) -> None:
         """Software found the cookie of an SRCU.CALL in the completion ring."""
-        if self._enter(cycle, _SOFTWARE, ("srcu completed", cookie)):
-            try:
-                self._calls.completed(cookie)
-            except NotAllowed as reason:
-                self._differ(_SOFTWARE, reason)
+        self._tell(cycle, _SOFTWARE, "srcu completed", self._calls.completed, cookie)
 
     def counters(self, registers: Mapping[str, int]) -> None:
         """The engine's counters, read when no fault was running; by the names of `Tally.registers`."""
@@ -211,15 +191,19 @@ class Checker:
         elif step == Step.HANDOVER:
             self._page_requests.handed_over(fault, named, outcome)
 
-    def _enter(self, cycle: int, agent: str, record: tuple[Any, ...]) -> bool:
+    def _tell(self, cycle: int, agent: str, what: str, judge: Callable[..., None], *values: int) -> None:
+        """Something besides the engine's steps happened."""
         if self.first_difference is not None:
-            return False
+            return
         self.state.now += 1
         self._cycle = cycle
-        self._trails[agent].append((self.state.now, cycle, record))
+        self._trails[agent].append((self.state.now, cycle, (what, *values)))
         if self.state.now % _HOUSEKEEPING == 0:
             self._forget()
-        return True
+        try:
+            judge(*values)
+        except NotAllowed as reason:
+            self._differ(agent, reason)
 
     def _forget(self) -> None:
         """Drop the past that no running attempt and no outstanding request reaches back to."""

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 
 from ..layout import (
-    NODE_ENTRIES,
     PAGE_BITS,
     PTE_EXCLUSIVE,
     PTE_R,
     PTE_W,
     PTE_X,
-    TREE_DEPTH,
     Record,
     VmaFlag,
     address_of,
@@ -17,6 +15,7 @@ from ..layout import (
     pointer_kind,
     pte_ppn,
 )  # fmt: skip
+from ..lookups import tree_entries
 from ..page_cache import SLOT_PRESENT, SLOT_UPTODATE, SLOT_WRITABLE, slot_ppn
 from ..protocol.world import NotAllowed, Phase
 from .answers import Answers
@@ -57,9 +56,11 @@ def _nothing_left(state: State, answers: Answers) -> None:
 def _same_memory(state: State, read_word: Callable[[int], int]) -> None:
     """Every word that golden knows in page tables and in reachable VMA nodes and records."""
     tables = state.tables.ever
-    tree: set[int] = set()
+    tree: set[int] = set()  # 64-byte lines
     for space in range(state.spaces):
-        _collect(state, state.memory.read(vmas_key(space)), tree, TREE_DEPTH)
+        for pointer, _, _ in tree_entries(state.memory.read, state.memory.read(vmas_key(space))):
+            line = address_of(pointer) >> 6
+            tree.update(range(line, line + {1: 2, 2: 1}.get(pointer_kind(pointer), 0)))  # of a node, of a record
     for address, value in state.memory.words.items():
         if address < 0 or (address >> PAGE_BITS not in tables and address >> 6 not in tree):
             continue
@@ -68,20 +69,6 @@ def _same_memory(state: State, read_word: Callable[[int], int]) -> None:
             place = state.tables.place(address)
             what = "" if place is None else " (space {}, level {}, page {:#x})".format(*place)
             raise NotAllowed(f"memory holds {found:#x} at {address:#x}{what}, golden {value:#x}")
-
-
-def _collect(state: State, pointer: int, lines: set[int], depth: int) -> None:
-    """The 64-byte lines of the tree below a pointer word."""
-    address = address_of(pointer)
-    if pointer_kind(pointer) == 2:
-        lines.add(address >> 6)
-    elif pointer_kind(pointer) == 1 and depth:
-        lines.update((address >> 6, (address >> 6) + 1))
-        for entry in range(NODE_ENTRIES):
-            word = state.memory.read(address + 16 * entry + 8)
-            if not pointer_kind(word):
-                break
-            _collect(state, word, lines, depth - 1)
 
 
 def _sound_entries(state: State) -> None:

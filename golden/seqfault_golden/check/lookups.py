@@ -5,7 +5,6 @@ from itertools import product
 
 from .. import lookups
 from ..layout import (
-    NODE_ENTRIES,
     PAGE_BITS,
     TREE_DEPTH,
     VPN_MASK,
@@ -14,7 +13,6 @@ from ..layout import (
     address_of,
     branch_table,
     is_branch,
-    node_entry,
     pointer_kind,
     satp_levels,
     satp_root,
@@ -97,10 +95,8 @@ def _overlapping(memory: Memory, pointer: int, vma_id: int, first: int, end: int
     if pointer_kind(pointer) != 1 or not depth:
         return
     entries: list[tuple[int, int]] = []
-    for address in range(address_of(pointer), address_of(pointer) + 16 * NODE_ENTRIES, 16):
-        below = memory.read(address + 8)
-        start, entry_id = node_entry(memory.read(address))
-        if not pointer_kind(below) or start >= end:
+    for below, start, entry_id in lookups.node_entries(memory.read, address_of(pointer)):
+        if start >= end:
             break
         entries = [(below, entry_id)] if start <= first else [*entries, (below, entry_id)]
     for below, entry_id in entries:
