@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, Timer
+from cocotb.triggers import FallingEdge
 
 from seqfault_rtl.move_messages import MoveAnswer, MoveJob
 
 from .fields import pack, unpack
-from .memory_ports import PAGE_BYTES, WORD_BYTES, WordMemory
+from .memory_ports import PAGE_BYTES, WORD_BYTES
 from .move_memory import wires
+from .stream_bench import StreamBench
 
 __all__ = ["COPY", "FRAMES", "ZERO", "Job", "MoveBench", "frame"]
 
 ZERO, COPY = 0, 1
-SETTLE_NS = 1
 PATIENCE = 40_000
 """Cycles that one job may take, whatever the memory's pace."""
 FRAMES = (0x1, 0x2, 0x3, 0x7_0000, (1 << 44) - 1)
@@ -45,45 +44,30 @@ class Job:
     cycles: int = 0
 
 
-class MoveBench:
+class MoveBench(StreamBench):
     """Offers jobs one behind the other, takes answers, and compares memory at each answer.
 
     Members
     -------
-    memory : all frames of `FRAMES` hold random words.
-    models : each has `drive` and `sample`, called once a cycle after the falling edge and when all has settled.
-    streams : prefixes of streams whose offers must stay until they are taken.
-    watch : called in each cycle. patience : probability that a job is offered, and that an answer is taken, in a cycle.
+    those of `StreamBench`; in its `memory` all frames of `FRAMES` hold random words. watch : called in each cycle.
     """
 
     def __init__(self, dut: Any, rng: Random, *, patience: float = 0.7) -> None:
-        self.dut, self.rng, self.patience = dut, rng, patience
-        self.memory = WordMemory()
+        super().__init__(dut, rng, streams=["answers"], patience=patience)
         for ppn in FRAMES:
             self.scramble(ppn)
-        self.models: list[Any] = []
-        self.streams = ["answers"]
-        self._held: dict[str, int] = {}
         self._jobs, self._answers = wires(dut, "jobs"), wires(dut, "answers")
         self._jobs[0].value = self._answers[1].value = 0
         self._waiting: deque[Job] = deque()
         self._offered = False
         self._running: Job | None = None
         self.watch: Callable[[], None] = lambda: None
-        self.now = self.compared = 0
+        self.compared = 0
 
     def scramble(self, ppn: int) -> None:
         """Random words in a frame."""
         for address in frame(ppn):
             self.memory[address] = self.rng.getrandbits(64)
-
-    async def start(self) -> None:
-        """Clock and reset."""
-        Clock(self.dut.clk, 10, unit="ns").start()
-        self.dut.rst.value = 1
-        for _ in range(3):
-            await FallingEdge(self.dut.clk)
-        self.dut.rst.value = 0
 
     async def cycle(self) -> None:
         """One cycle of everything."""
@@ -94,13 +78,7 @@ class MoveBench:
             self._jobs[2].value = pack(MoveJob, {name: getattr(job, name) for name in ("operation", "source", "target", "tag")})
         self._jobs[0].value = self._offered
         self._answers[1].value = self.rng.random() < self.patience
-        for model in self.models:
-            model.drive()
-        await Timer(SETTLE_NS, unit="ns")
-        for prefix in self.streams:
-            self._check_offer(prefix)
-        for model in self.models:
-            model.sample()
+        await self.settle()
         self.watch()
         if self._answers[0].value and self._answers[1].value:
             self._end(unpack(MoveAnswer, int(self._answers[2].value)))
@@ -110,14 +88,6 @@ class MoveBench:
             job = self._running
             job.began, job.before, job.wanted = self.now, dict(self.memory.words), self.wanted(job)
         self.now += 1
-
-    def _check_offer(self, prefix: str) -> None:
-        valid, ready, payload = wires(self.dut, prefix)
-        offer = int(payload.value) if valid.value else None
-        assert prefix not in self._held or offer == self._held[prefix], f"{prefix}: an offer changed before it was taken"
-        self._held.pop(prefix, None)
-        if offer is not None and not ready.value:
-            self._held[prefix] = offer
 
     def _end(self, answer: dict[str, int]) -> None:
         assert self._running, "an answer to no job"

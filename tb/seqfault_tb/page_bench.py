@@ -4,21 +4,19 @@ from collections import deque
 from random import Random
 from typing import Any
 
-from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, Timer
+from cocotb.triggers import FallingEdge
 
 from .fields import pack, unpack
-from .memory_ports import WordMemory
 from .move_memory import wires
+from .stream_bench import StreamBench
 
 __all__ = ["PageBench"]
 
-SETTLE_NS = 1
 PATIENCE = 5000
 """Cycles that a job may take, whatever the memory's pace."""
 
 
-class PageBench:
+class PageBench(StreamBench):
     """Offers requests one behind the other, with free tags, and collects answers.
 
     Parameters
@@ -28,34 +26,20 @@ class PageBench:
 
     Members
     -------
-    models : each has `drive` and `sample`, called once a cycle after the falling edge and when all has settled.
-    patience : probability that a request is offered, and that an answer is taken, in a cycle.
-    most : most requests in flight so far.
+    those of `StreamBench`. most : most requests in flight so far.
     """
 
     def __init__(self, dut: Any, rng: Random, *, ask: tuple[str, Any], answer: tuple[str, Any], tags: int, streams: tuple[str, ...]) -> None:
-        self.dut, self.rng, self.patience = dut, rng, 0.7
-        self.memory = WordMemory()
-        self.models: list[Any] = []
+        super().__init__(dut, rng, streams=(answer[0], *streams))
         self._ask, self._answer = wires(dut, ask[0]), wires(dut, answer[0])
         self._structs = ask[1], answer[1]
         self._tags = tags
-        self._streams = (answer[0], *streams)
-        self._held: dict[str, int] = {}
         self._waiting: deque[dict[str, int]] = deque()
         self._offered: dict[str, int] | None = None
         self._running: dict[int, tuple[dict[str, int], int]] = {}
         self._ended: list[tuple[dict[str, int], dict[str, int], int]] = []
-        self.now = self.most = 0
+        self.most = 0
         self._ask[0].value = self._answer[1].value = 0
-
-    async def start(self) -> None:
-        """Clock and reset."""
-        Clock(self.dut.clk, 10, unit="ns").start()
-        self.dut.rst.value = 1
-        for _ in range(2):
-            await FallingEdge(self.dut.clk)
-        self.dut.rst.value = 0
 
     async def cycle(self) -> None:
         await FallingEdge(self.dut.clk)
@@ -65,13 +49,7 @@ class PageBench:
             self._ask[2].value = pack(self._structs[0], self._offered)
         self._ask[0].value = self._offered is not None
         self._answer[1].value = self.rng.random() < self.patience
-        for model in self.models:
-            model.drive()
-        await Timer(SETTLE_NS, unit="ns")
-        for prefix in self._streams:
-            self._check_offer(prefix)
-        for model in self.models:
-            model.sample()
+        await self.settle()
         if self._answer[0].value and self._answer[1].value:
             answer = unpack(self._structs[1], int(self._answer[2].value))
             assert answer["tag"] in self._running, f"an answer to nobody: {answer}"
@@ -82,14 +60,6 @@ class PageBench:
             self._offered = None
         self.most = max(self.most, len(self._running))
         self.now += 1
-
-    def _check_offer(self, prefix: str) -> None:
-        valid, ready, payload = wires(self.dut, prefix)
-        offer = int(payload.value) if valid.value else None
-        assert prefix not in self._held or offer == self._held[prefix], f"{prefix}: an offer changed before it was taken"
-        self._held.pop(prefix, None)
-        if offer is not None and not ready.value:
-            self._held[prefix] = offer
 
     async def run(self, *requests: dict[str, int]) -> list[tuple[dict[str, int], dict[str, int], int]]:
         """All these requests, without tags; returns each with its answer and the cycles from transfer to transfer, in the answers' order."""
