@@ -22,7 +22,6 @@ class ContextSchedule(wiring.Component):
 
     Members
     -------
-    following : what `agent` will be in the next cycle, late in this one: for memories that are read then.
     valid, agent : this context's step is next. fresh : it has not stepped since it was taken.
     step, after, pin, unpin : the step is executed in this cycle, and what the context does then.
     has_free, free_agent, take : a free context; strobe: it gets a fault.
@@ -34,7 +33,6 @@ class ContextSchedule(wiring.Component):
 
     valid: Out(1)
     agent: Out(6)
-    following: Out(6)
     fresh: Out(1)
     step: In(1)
     after: In(AfterStep)
@@ -119,11 +117,9 @@ class ContextSchedule(wiring.Component):
             with m.If(ready[index] & (index > self.agent)):
                 m.d.comb += chosen.eq(index)
         again = self.step & (self.after == AfterStep.GO_ON)
-        m.d.comb += self.following.eq(Mux((self.step | ~self.valid) & any_ready, chosen, self.agent))
-        m.d.sync += self.agent.eq(self.following)
         with m.If(self.step | ~self.valid):
             with m.If(any_ready):
-                m.d.sync += [self.valid.eq(1), kept.bit_select(chosen, 1).eq(0)]
+                m.d.sync += [self.valid.eq(1), self.agent.eq(chosen), kept.bit_select(chosen, 1).eq(0)]
                 with m.If(again):
                     m.d.sync += kept.bit_select(self.agent, 1).eq(1)
             with m.Else():

@@ -8,9 +8,10 @@ from amaranth.lib.wiring import connect, flipped
 
 from .bypass_queue import BypassQueue
 from .context_schedule import ContextSchedule
-from .messages import FindRequest, FindResponse, MemoryWriteRequest, Outcome, PageRequest, WalkRequest, WalkResponse
+from .messages import FindRequest, MemoryWriteRequest, PageRequest, WalkRequest
 from .move_messages import MoveJob
-from .page_messages import FaultAroundAnswer, FaultAroundJob, PageLookupRequest, PageLookupResponse
+from .page_messages import FaultAroundJob, PageLookupRequest
+from .tagged_memory import tagged_memory
 
 if TYPE_CHECKING:
     from .fault_unit import FaultUnit
@@ -24,42 +25,29 @@ WRITTEN, SURROUNDED = 3, 6
 def connect_answers(m: Module, unit: "FaultUnit", schedule: ContextSchedule, go: Value) -> None:
     """Answers from other blocks are kept until the context's next step, and make it ready."""
     steps = unit.steps
-    found_write, found = unit.per_context(m, "found", FindResponse, schedule.following)
-    walked_write, walked = unit.per_context(m, "walked", WalkResponse, schedule.following)
-    handed_write, handed = unit.per_context(m, "handed", data.StructLayout({"outcome": Outcome}), schedule.following)
-    written_write, written = unit.per_context(m, "written", 1, schedule.following)
-    looked_write, looked = unit.per_context(m, "looked", PageLookupResponse, schedule.following)
-    moved_write, moved = unit.per_context(m, "moved", 1, schedule.following)
-    surrounded_write, surrounded = unit.per_context(m, "surrounded", FaultAroundAnswer, schedule.following)
-    answers = [
-        (unit.find_response, unit.find_response.payload.tag, found_write, unit.find_response.payload),
-        (unit.walk_response, unit.walk_response.payload.tag, walked_write, unit.walk_response.payload),
-        (unit.page_done, unit.page_done.payload.agent, handed_write, unit.page_done.payload.outcome),
-        (unit.write.response, unit.write.response.payload.tag, written_write, unit.write.response.payload.error),
-        (unit.look_response, unit.look_response.payload.tag, looked_write, unit.look_response.payload),
-        (unit.move_answer, unit.move_answer.payload.tag, moved_write, unit.move_answer.payload.error),
-        (unit.around_answer, unit.around_answer.payload.tag, surrounded_write, unit.around_answer.payload),
-    ]
-    for index, (answer, agent, write, content) in enumerate(answers):
+    answers = (  # the step's name for it, the answer, whose it is, and what of it is kept
+        ("found", unit.find_response, unit.find_response.payload.tag, unit.find_response.payload),
+        ("walked", unit.walk_response, unit.walk_response.payload.tag, unit.walk_response.payload),
+        ("handed", unit.page_done, unit.page_done.payload.agent, unit.page_done.payload.outcome),
+        ("write_error", unit.write.response, unit.write.response.payload.tag, unit.write.response.payload.error),
+        ("looked", unit.look_response, unit.look_response.payload.tag, unit.look_response.payload),
+        ("move_error", unit.move_answer, unit.move_answer.payload.tag, unit.move_answer.payload.error),
+        ("surrounded", unit.around_answer, unit.around_answer.payload.tag, unit.around_answer.payload),
+    )
+    for index, (name, answer, agent, content) in enumerate(answers):
+        known = getattr(steps, name)
+        write, kept = tagged_memory(m, name, known.shape(), unit.config.contexts, schedule.agent)
         m.d.comb += [
             answer.ready.eq(1),
             write.addr.eq(agent),
             write.data.eq(content),
             write.en.eq(answer.valid),
+            known.eq(kept),
             schedule.wake_agent[index].eq(agent),
         ]
-        if answer is not unit.write.response and answer is not unit.around_answer:
+        if index not in (WRITTEN, SURROUNDED):
             m.d.comb += schedule.wake[index].eq(answer.valid)
     _wait_for_both(m, unit, schedule, go)
-    m.d.comb += [
-        steps.found.eq(found),
-        steps.walked.eq(walked),
-        steps.handed.eq(handed.outcome),
-        steps.write_error.eq(written),
-        steps.looked.eq(looked),
-        steps.move_error.eq(moved),
-        steps.surrounded.eq(surrounded),
-    ]
 
 
 def _wait_for_both(m: Module, unit: "FaultUnit", schedule: ContextSchedule, go: Value) -> None:

@@ -6,7 +6,7 @@ and from other blocks are in `fault_streams.py`, on-chip state in `fault_state.p
 """
 
 from amaranth import Cat, Module, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import EngineConfig
@@ -40,6 +40,7 @@ from .messages import (
 from .move_messages import MoveAnswer, MoveJob
 from .page_messages import FaultAroundAnswer, FaultAroundJob, PageLookupRequest, PageLookupResponse
 from .paging import PPN_BITS, VPN_BITS
+from .tagged_memory import tagged_memory
 
 __all__ = ["FaultUnit"]
 
@@ -172,21 +173,10 @@ class FaultUnit(wiring.Component):
         self._count(m, steps, go)
         return m
 
-    def per_context(self, m: Module, name: str, shape: object, following: object) -> tuple[object, object]:
-        """A memory with one word per context: its write port, and the word of the context whose step is next.
-
-        It is read a cycle before, while that context is chosen, so that no step begins with a memory; what is written in that cycle is seen.
-        """
-        m.submodules[name] = storage = memory.Memory(shape=shape, depth=self.config.contexts, init=[])
-        write = storage.write_port()
-        read = storage.read_port(domain="sync", transparent_for=[write])
-        m.d.comb += read.addr.eq(following)
-        return write, read.data
-
     def _store_contexts(self, m: Module, steps: FaultSteps, schedule: ContextSchedule, go: Signal) -> None:
         """The faults as they came, and the contexts' state; a context that was just taken reads as all zero (state BEGIN)."""
-        request_write, request = self.per_context(m, "requests", FaultRequest, schedule.following)
-        context_write, context = self.per_context(m, "contexts", Context, schedule.following)
+        request_write, request = tagged_memory(m, "requests", FaultRequest, self.config.contexts, schedule.agent)
+        context_write, context = tagged_memory(m, "contexts", Context, self.config.contexts, schedule.agent)
         m.d.comb += [
             schedule.take.eq(self.faults.valid & self.faults.ready),
             request_write.addr.eq(schedule.free_agent),

@@ -5,7 +5,7 @@ page leaves the cache only in a section of each VMA that shows it.
 """
 
 from amaranth import Cat, Const, Module, Signal, Value
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from .config import PADDR_BITS, EngineConfig
 from .messages import MemoryReadSignature, Outcome
 from .page_messages import NODE_ALIGN_BITS, PAGE_TAG_BITS, PGOFF_BITS, Backing, CacheNode, PageLookupRequest, PageLookupResponse
 from .paging import VPN_BITS
+from .tagged_memory import tagged_memory
 
 __all__ = ["MAX_HEIGHT", "PageLookup"]
 
@@ -79,8 +80,8 @@ class PageLookup(wiring.Component):
         begun, waits = Signal(Begun), Signal()
         move, fetch, tag = Signal(Move), Signal(Fetch), Signal(PAGE_TAG_BITS)
         asked, word = self.request.payload, self.memory.response
-        indices, index = self._memory(m, "indices", INDEX_BITS, tag)
-        fetches, fetched = self._memory(m, "fetches", Fetch, tag)
+        indices, index = tagged_memory(m, "indices", INDEX_BITS, self._contexts, tag)
+        fetches, fetched = tagged_memory(m, "fetches", Fetch, self._contexts, tag)
         m.d.comb += [
             word.ready.eq(1),
             self.request.ready.eq(~waits | ~word.valid),
@@ -146,13 +147,6 @@ class PageLookup(wiring.Component):
             request.payload.addr.eq(asked.payload.addr),
             request.payload.tag.eq(asked.payload.tag),
         ]
-
-    def _memory(self, m: Module, name: str, shape: object, tag: Value) -> tuple[memory.WritePort, Value]:
-        """Something for each lookup in flight: its write port, and that of `tag` now."""
-        m.submodules[name] = storage = memory.Memory(shape=shape, depth=self._contexts, init=[])
-        read = storage.read_port(domain="comb")
-        m.d.comb += read.addr.eq(tag)
-        return storage.write_port(), read.data
 
     def _queue(self, m: Module, name: str, output: wiring.PureInterface, push: Value, payload: object) -> None:
         """A stream behind a queue with room for each lookup in flight."""

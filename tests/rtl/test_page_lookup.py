@@ -62,11 +62,10 @@ class LowTrees(PageLookup):
 class SharedLevel(PageLookup):
     """All lookups share one level."""
 
-    def _memory(self, m, name, shape, tag):
-        port, content = super()._memory(m, name, shape, tag)
-        if name == "fetches":
-            m.d.comb += m.submodules.fetches.read_ports[0].addr.eq(0)
-        return port, content
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += m.submodules.fetches.read_ports[0].addr.eq(0)
+        return m
 
 
 @pytest.mark.parametrize(
