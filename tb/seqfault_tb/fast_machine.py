@@ -20,6 +20,9 @@ EVENT, REQUEST, ANSWER, RESPONSE = range(4)
 WAKE_HANG = 8
 CLOCK_NS = 10
 NO_DEADLINE = 2**64 - 1
+FAULT_READERS = (0, 1, 5, 6, 7)
+"""Of the AXI manager's readers those that read for a fault: walker, VMA lookup, page lookup, fault-around, mover. Errors of the others reach nobody
+but the command unit and the rings, which stop; those are the directed tests' (`tests/rtl/test_engine_errors.py`)."""
 MEMORY_BYTES = 64 << 30
 """Address space that is backed (sparsely) by host memory; beyond it the bus answers with an error."""
 
@@ -46,7 +49,7 @@ class FastMachine(Machine):
         self.ports, self.tags = ports, tags
         self._dut = dut
         self._library = library = ctypes.CDLL(None)
-        for name in ("sf_cycle", "sf_log_size", "sf_registers_waiting", "sf_outstanding"):
+        for name in ("sf_failed", "sf_cycle", "sf_log_size", "sf_registers_waiting", "sf_outstanding"):
             getattr(library, name).restype = ctypes.c_uint64
         library.sf_log_data.restype = ctypes.POINTER(ctypes.c_uint64)
         library.sf_attach.restype = ctypes.c_void_p
@@ -80,6 +83,19 @@ class FastMachine(Machine):
     def plant(self, number: int) -> None:
         """Switch on a planted bug (`planted.py`); 0 is none."""
         self._library.sf_plant(number)
+
+    def disturb(self, *, seed: int, pressure: int = 0, error_rate: float = 0.0, readers: tuple[int, ...] = FAULT_READERS) -> None:
+        """From now on neither memory nor the ports are ready in `pressure` percent of the cycles, and of the words that these blocks read a part fails.
+
+        `error_rate` : from 0 to 1, in steps of 1/65536. `readers` : their places among the readers of the AXI manager (`Engine`).
+        """
+        mask = sum(1 << reader for reader in readers)
+        self._library.sf_disturb(pressure, mask, round(error_rate * (1 << 16)), ctypes.c_uint64(seed))
+
+    @property
+    def failed_reads(self) -> int:
+        """Words that memory has answered with an error because of `disturb`."""
+        return self._library.sf_failed()
 
     async def read_register(self, offset: int) -> int:
         """Read a 32-bit register over the bus; takes cycles, and comes after the queued writes."""

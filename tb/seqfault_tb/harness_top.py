@@ -8,6 +8,7 @@ from amaranth import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from seqfault_rtl.axi_manager import TAG_BITS
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
 from seqfault_rtl.messages import Outcome, Step
@@ -62,6 +63,7 @@ def _layout(config: EngineConfig) -> tuple[_Packer, _Packer]:
     to_host.place("ANSWER", config.ports * sum(_ANSWER.values()))
     to_host.place("RESPONSE", config.ports)
     from_host.place("REQUEST", config.ports * sum(_REQUEST.values()))
+    from_host.place("ANSWER_READY", config.ports)
     from_host.place("PLANT", 1)
     from_host.place("PAD", 1)  # every field may be read as two words
     return to_host, from_host
@@ -79,7 +81,7 @@ def harness_files(config: EngineConfig) -> dict[str, str]:
     """Texts of `harness_layout.h` and `harness_enums.svh` for this configuration."""
     to_host, from_host = _layout(config)
     lines = ["#pragma once", f"constexpr int kPorts = {config.ports};", f"constexpr int kPointers = {len(_POINTERS)};"]
-    lines += [f"constexpr int kFromHostWords = {from_host.words};"]
+    lines += [f"constexpr int kFromHostWords = {from_host.words};", f"constexpr int kTagBits = {TAG_BITS};"]
     for prefix, offsets in (
         ("T", to_host.offsets),
         ("F", from_host.offsets),
@@ -158,5 +160,5 @@ class HarnessTop(wiring.Component):
             for name in ("tag", "status", "how", "reason"):
                 put(base + answer_at[name.upper()], Value.cast(getattr(answer.payload, name)))
             put(base + answer_at["PA"], answer.payload.pa, 2)
-            m.d.comb += answer.ready.eq(1)
+            get(answer.ready, from_host.offsets["ANSWER_READY"] + port)
             put(to_host.offsets["RESPONSE"] + port, Value.cast(self.engine.responses[port]))

@@ -42,6 +42,12 @@ struct Host {
   bool engine_has_work = false;
   uint32_t plant = 0;  // number of the planted bug, in an engine that has them
 
+  // of every handshake, the percentage of cycles in which our side is not ready; of each client's reads, how many of 65536 words fail
+  uint32_t pressure = 0;
+  uint32_t failing_readers = 0, failures = 0;  // clients, a bit each
+  uint64_t random = 1;
+  uint64_t failed = 0;  // words so far
+
   std::deque<Read> reads;
   uint32_t beat = 0;
   std::deque<Write> addresses;
@@ -77,6 +83,17 @@ void put64(uint32_t* vector, int offset, uint64_t value) {
   vector[offset] = uint32_t(value);
   vector[offset + 1] = uint32_t(value >> 32);
 }
+uint64_t random_number() {  // xorshift64
+  host.random ^= host.random << 13;
+  host.random ^= host.random >> 7;
+  return host.random ^= host.random << 17;
+}
+bool stalls() { return host.pressure && (random_number() >> 20) % 100 < host.pressure; }
+bool fails(uint32_t id) {
+  if (!(host.failing_readers >> (id >> kTagBits) & 1) || (random_number() >> 20) % 65536 >= host.failures) return false;
+  host.failed++;
+  return true;
+}
 bool backed(uint64_t address) { return address + 8 <= host.memory_bytes; }
 
 // A read accepted in cycle n has its first beat in cycle n + latency; bursts follow one another, a beat a cycle.
@@ -91,18 +108,22 @@ void serve_reads(const uint32_t* in, uint32_t* out, bool r_taken) {
     }
   }
   out[F_RVALID] = 0;
-  if (!host.reads.empty() && host.reads.front().due <= host.cycle + 1) {
+  const bool offered = host.was[F_RVALID] && !r_taken;  // VALID stays until READY, and the word as it is [AXI A3.2.1]
+  if (offered) {
+    for (int word : {F_RVALID, F_RID, F_RLAST, F_RRESP, F_RDATA, F_RDATA + 1}) out[word] = host.was[word];
+  } else if (!host.reads.empty() && host.reads.front().due <= host.cycle + 1 && !stalls()) {
     const Read& read = host.reads.front();
     const uint64_t address = read.address + 8ull * host.beat;
     out[F_RVALID] = 1;
     out[F_RID] = read.id;
     out[F_RLAST] = host.beat + 1 == read.beats;
     const uint64_t word = backed(address) ? host.memory[address / 8] : 0;
-    out[F_RRESP] = !backed(address) ? kSlvErr : read.lock ? kExOkay : 0;
-    put64(out, F_RDATA, word);
+    const bool failed = !backed(address) || fails(read.id);
+    out[F_RRESP] = failed ? kSlvErr : read.lock ? kExOkay : 0;
+    put64(out, F_RDATA, failed ? ~word : word);
     if (read.lock) host.reserved[read.id] = {address, word};
   }
-  out[F_ARREADY] = host.reads.size() < 256;
+  out[F_ARREADY] = host.reads.size() < 256 && !stalls();
 }
 
 // Response to a word of a write; an exclusive one, of one word, is done only if the word is as its exclusive read found it.
@@ -139,13 +160,14 @@ void serve_writes(const uint32_t* in, uint32_t* out, bool b_taken) {
   }
   if (b_taken && !host.responses.empty()) host.responses.pop_front();
   out[F_BVALID] = 0;
-  if (!host.responses.empty() && host.responses.front().due <= host.cycle + 1) {
+  const bool offered = host.was[F_BVALID] && !b_taken;
+  if (!host.responses.empty() && (offered || (host.responses.front().due <= host.cycle + 1 && !stalls()))) {
     out[F_BVALID] = 1;
     out[F_BID] = host.responses.front().id;
     out[F_BRESP] = host.responses.front().resp;
   }
-  out[F_AWREADY] = host.responses.size() < 256 && host.addresses.size() < 256;
-  out[F_WREADY] = host.data.size() < 256;
+  out[F_AWREADY] = host.responses.size() < 256 && host.addresses.size() < 256 && !stalls();
+  out[F_WREADY] = host.data.size() < 256 && !stalls();
 }
 
 void serve_ports(const uint32_t* in, uint32_t* out) {
@@ -153,21 +175,23 @@ void serve_ports(const uint32_t* in, uint32_t* out) {
     auto& queue = host.requests[port];
     const uint32_t* answer = in + T_ANSWER + port * T_ANSWER_STRIDE;
     uint32_t* request = out + F_REQUEST + port * F_REQUEST_STRIDE;
+    const bool offered = host.was[F_REQUEST + port * F_REQUEST_STRIDE + R_VALID] && !in[T_REQREADY + port];
     if (host.was[F_REQUEST + port * F_REQUEST_STRIDE + R_VALID] && in[T_REQREADY + port]) {
       const Request& taken = queue.front();
       host.issued[port][taken.tag] = host.cycle;
       host.record(kRequest, {uint64_t(port), taken.tag, taken.va, taken.space, taken.access, taken.flags});
       queue.pop_front();
     }
-    if (answer[A_VALID]) {
+    if (answer[A_VALID] && host.was[F_ANSWER_READY + port]) {
       const uint32_t tag = answer[A_TAG];
       host.record(kAnswer, {uint64_t(port), tag, answer[A_STATUS], answer[A_HOW], answer[A_REASON], word64(answer, A_PA),
                             host.issued[port][tag]});
       host.outstanding--;
       host.pending_wake |= kAnswered;
     }
-    request[R_VALID] = !queue.empty();
-    if (!queue.empty()) {
+    out[F_ANSWER_READY + port] = !stalls();
+    request[R_VALID] = !queue.empty() && (offered || !stalls());
+    if (request[R_VALID]) {
       put64(request, R_VA, queue.front().va);
       request[R_SPACE] = queue.front().space;
       request[R_ACCESS] = queue.front().access;
@@ -272,6 +296,14 @@ void* sf_attach(uint64_t bytes, uint64_t latency, uint64_t watchdog) {
   return memory;
 }
 void sf_plant(uint32_t number) { host.plant = number; }
+// Back-pressure on all handshakes but the registers', and read errors; `seed` is not 0.
+void sf_disturb(uint32_t pressure, uint32_t readers, uint32_t failures, uint64_t seed) {
+  host.pressure = pressure;
+  host.failing_readers = readers;
+  host.failures = failures;
+  host.random = seed * 0x9E3779B97F4A7C15ull | 1;
+}
+uint64_t sf_failed() { return host.failed; }
 uint64_t sf_cycle() { return host.cycle; }
 void sf_submit(uint32_t port, uint32_t tag, uint64_t va, uint32_t space, uint32_t access, uint32_t flags) {
   host.requests[port].push_back({va, space, access, flags, tag});

@@ -41,7 +41,7 @@ class AddressSpace:
         self._kernel = kernel
         self.number = number
         self.layout = Layout()
-        self.table = PageTable(kernel.machine, kernel.memory)
+        self.table = PageTable(kernel.machine, kernel.memory, kernel.mode)
         self.tree = VmaTree(kernel.machine, kernel.memory)
         self.lock = Lock(f"the lock of mm {number}")
         self.slot: int | None = None

@@ -24,6 +24,8 @@ RIGHTS_AT = 28
 SHARE = 1 << 31
 RESPONSE_PV, RESPONSE_PORT_AT, RESPONSE_TAG_AT, RESPONSE_CODE_AT = 1 << 32, 40, 32, 44
 ADUE_AT = 28
+CQEN, CQMF, CMD_ILL = 1, 1 << 8, 1 << 10
+"""Of cqcsr. [IOMMU 6.18]"""
 MOST_BLOCKS = 8
 """Ranges that need more aligned blocks than this are invalidated by one block that covers them."""
 
@@ -118,6 +120,10 @@ class CommandQueue:
     ----------
     base : address of the ring, aligned to its size. log2_entries : its size; one entry stays free.
     fence_word : address of the word that fences write their number to.
+
+    Attributes
+    ----------
+    bus_errors : memory fails now and then; what the engine has met an error in is given to it again.
     """
 
     def __init__(self, machine: Machine, base: int, log2_entries: int, fence_word: int) -> None:
@@ -131,6 +137,7 @@ class CommandQueue:
         self._fences: deque[tuple[int, Future]] = deque()
         self._fence = self.fences_done = 0
         self.counts: Counter[str] = Counter()
+        self.bus_errors = False
 
     def start(self) -> None:
         """Tell the engine where the ring is and turn it on."""
@@ -138,7 +145,7 @@ class CommandQueue:
         base = self._log2 - 1 | (self._base >> 12) << 10
         write(Register.CQB, base & 0xFFFFFFFF)
         write(Register.CQB + 4, base >> 32)
-        write(Register.CQCSR, 1)
+        write(Register.CQCSR, CQEN)
         self._machine.write64(self._fence_word, 0)
 
     def post(self, command: Command) -> None:
@@ -185,7 +192,9 @@ class CommandQueue:
         for _ in range(moved):
             self._written.popleft()
         self._head += moved
-        if cqcsr & (1 << 8 | 1 << 10):
+        if cqcsr & CQMF and self.bus_errors:
+            self._machine.write_register(Register.CQCSR, CQEN | CQMF)  # the command is given again
+        elif cqcsr & (CQMF | CMD_ILL):
             name = self._written[0] if self._written else "nothing"
             address = self._base + 16 * (self._head & self._mask)
             words = self._machine.read64(address), self._machine.read64(address + 8)

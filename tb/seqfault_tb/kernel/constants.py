@@ -3,7 +3,7 @@
 from enum import IntEnum, IntFlag
 
 __all__ = [
-    "CACHE_LEVEL_BITS", "CACHE_NODE_BYTES", "NODE_BYTES", "NODE_ENTRIES", "PTE_A", "PTE_D", "PTE_EXCLUSIVE", "PTE_PPN_SHIFT", "PTE_R", "PTE_U",
+    "CACHE_LEVEL_BITS", "CACHE_NODE_BYTES", "NODE_BYTES", "NODE_ENTRIES", "PTE_A", "PTE_D", "PTE_EXCLUSIVE", "PTE_PPN_SHIFT", "PTE_R", "PTE_U", "PTE_UFFD_WP",
     "PTE_V", "PTE_W", "PTE_X", "RECORD_BYTES", "TABLE_BYTES", "Access", "Flags", "How", "Kind", "Mode", "Reason", "Register", "Slot", "Status",
     "VmaFlag",
 ]  # fmt: skip
@@ -21,6 +21,8 @@ PTE_PPN_SHIFT = 10
 """A page-table entry. [Priv 12.4.1]"""
 PTE_EXCLUSIVE = 1 << 8
 """No other entry maps the frame, and it is in no page cache. [contract, Frames]"""
+PTE_UFFD_WP = 1 << 9
+"""A store is a userfault, if the VMA has UFFD_WP. [contract, Frames]"""
 
 
 class Access(IntEnum):
@@ -64,7 +66,14 @@ class Mode(IntEnum):
     """MODE of satp."""
 
     BARE = 0
+    SV39 = 8
     SV48 = 9
+    SV57 = 10
+
+    @property
+    def levels(self) -> int:
+        """Of its tables."""
+        return self - 5
 
 
 class VmaFlag(IntFlag):

@@ -1,7 +1,7 @@
 """The main loop: virtual time goes with the simulated cycles while the engine has something to do, and jumps to the next due event else."""
 
 from collections.abc import Callable
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 from ..errors import HangError
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["drive"]
 
 
-async def drive(kernel: "Kernel", finished: Callable[[], bool], *, clock_mhz: float = 100.0) -> int:
+async def drive(kernel: "Kernel", finished: Callable[[], bool], *, clock_mhz: float = 100.0, most_cycles: float = inf) -> int:
     """Start the kernel and run its tasks until `finished()`; returns the cycles that it took.
 
-    `clock_mhz` converts cycles to virtual ns. Raises `HangError` when nothing can go on, with what is waited for.
+    `clock_mhz` converts cycles to virtual ns. Raises `HangError` when nothing can go on, or after `most_cycles`, with what is waited for.
     """
     machine, scheduler, ns_per_cycle = kernel.machine, kernel.scheduler, 1000.0 / clock_mhz
     kernel.start()
@@ -26,6 +26,8 @@ async def drive(kernel: "Kernel", finished: Callable[[], bool], *, clock_mhz: fl
         kernel.pump()
         if finished():
             return machine.cycle - began
+        if machine.cycle - began > most_cycles:
+            raise HangError(f"not finished after {machine.cycle - began} cycles: {scheduler.describe()}")
         due = scheduler.next_due()
         if not kernel.busy:
             if due is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ..machine import Answer, Machine
 from .address_space import AddressSpace
 from .commands import CommandQueue
-from .constants import Access, Register
+from .constants import Access, Mode, Register
 from .entries import resolve
 from .faults import Faults
 from .frames import Frames
@@ -34,6 +34,10 @@ class Kernel:
         self.scheduler = Scheduler()
         self.adue = False
         """Hardware sets A and D in every space."""
+        self.mode = Mode.SV48
+        """Of the tables of address spaces made from now on."""
+        self.bus_errors = False
+        """Reads of a fault may fail now and then: the requester comes back."""
         self.memory = memory or MemoryMap()
         region = self.memory.region
         self.commands = CommandQueue(machine, region(max(16 << COMMAND_LOG2, 4096)), COMMAND_LOG2, region(4096))

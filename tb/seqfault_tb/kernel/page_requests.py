@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PageRequest", "PageRequests", "Ticket", "Verdict", "install"]
 
 BROKEN = frozenset({Reason.BAD_TABLE, Reason.BAD_TREE, Reason.BUS_ERROR, Reason.ILLEGAL})
-"""Reasons that this kernel never gives cause for."""
+"""Reasons that this kernel never gives cause for; memory may (`Kernel.bus_errors`)."""
 INSTALLED = frozenset({Reason.UNSUPPORTED, Reason.HUGE, Reason.PRESENT, Reason.NO_TABLE, Reason.USERFAULT})
 """Reasons for which software resolves the fault itself."""
 TRIES_BEFORE_INSTALL = 4
@@ -107,7 +107,7 @@ class PageRequests:
         if ticket is None or ticket.mm.slot != space:
             where = f"port {port}, tag {tag}, space {space}"
             raise HangError(f"a page request ({word0:#x}, {word1:#x}) names {where}: no such request is outstanding")
-        if reason in BROKEN:
+        if reason in BROKEN and not (reason == Reason.BUS_ERROR and self._kernel.bus_errors):
             raise HangError(f"a page request for page {vpn:#x} of mm {ticket.mm.number} says {Reason(reason).name}")
         mm = ticket.mm
         mm.requests.append(PageRequest(ticket, vpn, access, reason, port, tag))

@@ -24,14 +24,12 @@ class PageTable:
 
     Attributes
     ----------
-    mode, levels : of the table; constants of the class. touched : pages by the prefix of their leaf table.
+    mode, levels : of the table. touched : pages by the prefix of their leaf table.
     """
 
-    mode: int = Mode.SV48
-    levels: int = 4
-
-    def __init__(self, machine: Machine, memory: MemoryMap) -> None:
+    def __init__(self, machine: Machine, memory: MemoryMap, mode: Mode = Mode.SV48) -> None:
         self._machine, self._memory = machine, memory
+        self.mode, self.levels = mode, mode.levels
         self._root = memory.tables.take()
         self._tables: list[dict[int, int]] = [{} for _ in range(self.levels - 1)]
         self.touched: dict[int, set[int]] = {}
@@ -116,10 +114,21 @@ class PageTable:
 
     def unlink(self, prefix: int) -> None:
         """Take a leaf table, whose entries are all 0, out of the tree and retire it. Only within a section; IOTINVAL and a fence follow."""
-        table, upper = self._find(0, prefix), self._find(1, prefix >> LEVEL_BITS)
-        del self._tables[0][prefix]
+        self._memory.retire_table(self.detach(prefix))
+
+    def detach(self, prefix: int, level: int = 0) -> int:
+        """Take a table out of the tree, as it is and with those below it; returns its address. Only within a section; IOTINVAL and a fence follow."""
+        table, upper = self._find(level, prefix), self._find(level + 1, prefix >> LEVEL_BITS)
+        for below in range(level + 1):
+            shift = LEVEL_BITS * (level - below)
+            for key in [key for key in self._tables[below] if key >> shift == prefix]:
+                del self._tables[below][key]
         self._machine.write64(upper + 8 * (prefix & ENTRY_MASK), 0)
-        self._memory.retire_table(table)
+        return table
+
+    def attach(self, prefix: int, word: int) -> None:
+        """Write the entry above a leaf table, which is 0 now: for a table or a huge page, or 0 in place of that. Only within a section."""
+        self._machine.write64(self._make(1, prefix >> LEVEL_BITS) + 8 * (prefix & ENTRY_MASK), word)
 
     def forget(self, start: int, end: int, but: Container[int]) -> None:
         """The pages of [start, end) have no entries and get none, except those whose 64 KiB are in `but`."""

@@ -12,8 +12,8 @@ __all__ = ["Watcher", "watch"]
 class Watcher:
     """Sees what it overrides. Records are those of the merged log, lists of ints that a watcher may keep but not change.
 
-    An event is [kind, cycle, first, last, agent, outcome, space, vpn, id, seq, addr, data], a request [kind, cycle, port, tag, va, space, access, flags],
-    an answer [kind, cycle, port, tag, status, how, reason, pa, issued]. [docs/software-contract.md, Steps and outcomes]
+    An event is [kind, cycle, first, last, agent, outcome, space, vpn, id, seq, addr, data], a request [kind, cycle, port, tag, va, space, access,
+    flags], an answer [kind, cycle, port, tag, status, how, reason, pa, issued]. [docs/software-contract.md, Steps and outcomes]
     """
 
     name: str

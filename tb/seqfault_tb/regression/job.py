@@ -1,0 +1,83 @@
+"""The cocotb test that runs one program in the harness; the file that SEQFAULT_JOB names says which, and where its result goes."""
+
+import json
+import os
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.handle import SimHandleBase
+
+from ..checked import check_counters
+from ..errors import HangError
+from ..fast_machine import FastMachine, start
+from .conditions import config_of, prepare
+from .execute import execute
+from .interleavings import Interleavings
+from .program import Program
+from .watch import Watcher, watch
+
+__all__ = ["WATCHERS", "run_program"]
+
+WATCHDOG = 50_000
+PROGRESS_SECONDS = 0.25
+WATCHERS: dict[str, type[Watcher]] = {}
+"""What a job can have noted."""
+
+
+@cocotb.test()
+async def regression_job(dut: SimHandleBase) -> None:
+    """Whatever goes wrong is a result."""
+    job = json.loads(Path(os.environ["SEQFAULT_JOB"]).read_text())
+    program = Program.from_json(job["program"])
+    watchers = [WATCHERS[name]() for name in job["watchers"]]
+    result = await run_program(dut, program, watchers=watchers, progress=Path(job["progress"]) if "progress" in job else None)
+    Path(job["result"]).write_text(json.dumps(result))
+
+
+async def run_program(dut: SimHandleBase, program: Program, *, watchers: list[Watcher], progress: Path | None = None) -> dict[str, Any]:
+    """Run it and judge: the job's result, with that of each watcher under its name.
+
+    Its `outcome` is "ok", "difference" (the checker's), "hang", or "failed" (the testbench's own checks); `message` says what is wrong, in the cycle
+    `ended`. A difference ends the run.
+    """
+    began, config = time.perf_counter(), config_of(program.conditions)
+    machine = FastMachine(dut, ports=config.ports, tags=config.port_misses, latency=program.conditions.latency, watchdog=WATCHDOG)
+    await start(dut)
+    kernel, checker, aborts = prepare(machine, program.conditions, program.seed)
+    overlaps = Interleavings()
+    watch(machine, [overlaps, *watchers])
+    outcome, message, counts = "ok", None, {}
+    try:
+        counts = await execute(kernel, program, stop=lambda: checker.first_difference is not None, on_fault=_Progress(progress) if progress else None)
+        if checker.first_difference is None:
+            await check_counters(machine, checker)
+            checker.finish(machine.read64)
+    except HangError as error:
+        outcome, message = "hang", str(error)
+    except Exception as error:  # a wrong engine may confuse the kernel before the checker sees it
+        outcome, message = "failed", f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+    if checker.first_difference is not None:  # whatever came of it
+        outcome, message = "difference", checker.first_difference
+    return {
+        "seed": program.seed, "profile": program.profile, "preset": program.conditions.preset, "policy": program.conditions.policy,
+        "latency": program.conditions.latency, "outcome": outcome, "message": message, "ended": machine.cycle, "cycles": machine.cycle,
+        "steps": checker.steps_checked, "faults": overlaps.faults, "interleavings": overlaps.pairs, "interleaved": overlaps.interleaved,
+        "counts": dict(counts), "aborts": dict(aborts), "commands": dict(kernel.command_counts), "failed_reads": machine.failed_reads,
+        "seconds": time.perf_counter() - began, **{watcher.name: watcher.result() for watcher in watchers},
+    }  # fmt: skip
+
+
+class _Progress:
+    """Leaves the number of faults done in a file, a few times a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._next = path, 0.0
+
+    def __call__(self, done: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_SECONDS
+            self._path.write_text(str(done))
