@@ -132,7 +132,7 @@ class VmaFinder(wiring.Component):
     def _accept(self, m: Module, lookups: list, cache: VmaCache) -> None:
         """Ask the cache in the request's cycle. What it does not know, or knew under another sequence, goes to the first free place."""
         hit, asked, wanted = self._hit, self.request.payload, self._wanted
-        free, begins, hinted = Signal(self._config.lookups), Signal(), Signal()
+        free, begins, hinted, wanted_hints = Signal(self._config.lookups), Signal(), Signal(), Signal(self._config.lookups)
         taken, refuted = self.request.valid & self.request.ready, self._answer(m)
         m.d.comb += [
             free.eq(Cat(lookup.state == LookupState.IDLE for lookup in lookups) & ~self._reading),
@@ -146,7 +146,8 @@ class VmaFinder(wiring.Component):
         for i, lookup in enumerate(lookups):
             same = (lookup.space == wanted.space) & (lookup.vpn == wanted.vpn)
             under_way = (lookup.state != LookupState.IDLE) & (lookup.state != LookupState.FINISH)
-            m.d.comb += self._taken_over[i].eq(begins & lookup.hint & ~lookup.old & ~self.command & under_way & same)
+            m.d.comb += wanted_hints[i].eq(begins & lookup.hint & ~lookup.old & ~self.command & under_way & same)
+        m.d.comb += self._taken_over.eq(wanted_hints & -wanted_hints)  # two walks for one page give two hints
         m.d.sync += self._hit_new.eq(taken & cache.hit)
         with m.If(taken):
             m.d.sync += [hit.request.eq(asked), hit.entry.eq(cache.entry), hit.stale.eq(self.flush_space & (asked.space == self.flush_index))]

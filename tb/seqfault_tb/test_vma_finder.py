@@ -460,6 +460,7 @@ async def hints(dut) -> None:
     cases = (  # cycles from hint to request, and to a command (0: none); cycles from request to answer, at least and most; bursts read
         (1, 0, cold - 1, cold - 1, 2), (20, 0, cold - 20, cold - 20, 2), (60, 0, 1, 1, 2),
         (10, 1, cold, cold, 2), (20, 10, cold, cold + 20, 3), (60, 1, cold, cold, 2), (60, 32, cold, cold, 4),
+        (20, 20, cold, cold + 20, 3),
     )  # fmt: skip
     if LOOKUPS == 1:  # a hint never takes the last place
         cases = ((1, 0, cold, cold, 2), (60, 0, cold, cold, 2))
@@ -473,13 +474,41 @@ async def hints(dut) -> None:
         before = len(bench.read.asked)
         bench.hint = (1, vma.start)
         await bench.cycle()
-        for passed in range(1, gap):
+        for passed in range(1, gap + 1):
             if passed == command:
                 bench.sequences[4000] = bench.sequences.get(4000, 0) + 2
-            await bench.cycle()
+            if passed < gap:
+                await bench.cycle()
         bench.waiting.append((1, vma.start))
         ((_, _, answer),) = await bench.drain()
         check_found(answer, vma)
         took, read = bench.latencies[-1], len(bench.read.asked) - before
         assert least <= took <= most, f"{gap=} {command=}: {took} cycles instead of {least} to {most}"
         assert read == reads, f"{gap=} {command=}: {read} bursts instead of {reads}"
+
+
+@cocotb.test()
+async def two_hints_for_a_page(dut) -> None:
+    """Two walks for a page give two hints; each request takes over one, and each gets one answer."""
+    rng = Random(SEED + 7)
+    bench = Bench(dut, rng)
+    await bench.start()
+    (vma,) = bench.random_vmas(1)
+    bench.roots[1] = bench.builder.tree([vma])
+    await bench.cycle()
+    for gap in range(1, 12):
+        for _ in range(2):
+            bench.hint = (1, vma.start)
+            for _ in range(gap):
+                await bench.cycle()
+        for requests in (1, 2):
+            bench.waiting += [(1, vma.start)] * requests
+            answers = await bench.drain()
+            assert len(answers) == requests
+            for _, _, answer in answers:
+                check_found(answer, vma)
+        for _ in range(PATIENCE // 10):
+            await bench.cycle()
+        assert bench.answers == [], "answers to nobody"
+        bench.flush = 1
+        await bench.cycle()

@@ -84,6 +84,26 @@ class AnsweredHint(VmaFinder):
         m.d.sync += self._found.valid.eq(1)
 
 
+class LateCommand(VmaFinder):
+    """A request takes over the lookup of a hint in the very cycle of a command."""
+
+    def _accept(self, m, lookups, cache):
+        command, self.command = self.command, Const(0)
+        super()._accept(m, lookups, cache)
+        self.command = command
+
+
+class SharedRequest(VmaFinder):
+    """A request takes over all lookups of its page's hints: it is answered by each."""
+
+    def _accept(self, m, lookups, cache):
+        super()._accept(m, lookups, cache)
+        for lookup in lookups:
+            same = (lookup.space == self._wanted.space) & (lookup.vpn == self._wanted.vpn)
+            with m.If(self._taken_over.any() & lookup.hint & same & (lookup.state != LookupState.IDLE)):
+                m.d.sync += [lookup.hint.eq(0), lookup.tag.eq(self._wanted.tag)]
+
+
 class ForgottenCommand(VmaFinder):
     """A command ends the lookup of a hint only if it comes just before the request."""
 
@@ -109,22 +129,23 @@ class Unflushed(VmaFinder):
         m.d.comb += cache.fill.eq((now.outcome == Outcome.OK) & now.inside & ~now.seq[0])
 
 
-def find_planted(finder: VmaFinder, testcase: str) -> None:
+def find_planted(finder: VmaFinder, testcase: str, preset: str = "small") -> None:
     by_content = "instead of|is not mapped|before it was taken|never written|to nobody|assert \\["  # and not by a quota
     with pytest.raises(SimulationFailed, match=f"{testcase} failed(?s:.*)({by_content})"):
-        run(finder, PRESETS["small"], testcase)
+        run(finder, PRESETS[preset], testcase)
 
 
 @pytest.mark.parametrize(
     ("mutant", "testcase"),
     in_short(
-        5,
+        3,
         [
             (RefreshedCache, "racing_writers"),
             (OldTree, "racing_writers"),
             (StaleHit, "reused_space"),
             (EarlyReuse, "random_trees"),
             (ForgottenCommand, "hints"),
+            (LateCommand, "hints"),
             (BlindCache, "cache_follows_the_sequence"),
             (LateSequence, "racing_writers"),
             (Unflushed, "reused_space"),
@@ -135,6 +156,11 @@ def find_planted(finder: VmaFinder, testcase: str) -> None:
 )
 def test_planted_bug_is_found(mutant: type[VmaFinder], testcase: str) -> None:
     find_planted(mutant(PRESETS["small"]), testcase)
+
+
+def test_one_answer_for_two_hints() -> None:
+    """It takes three places for two hints."""
+    find_planted(SharedRequest(PRESETS["default"]), "two_hints_for_a_page", "default")
 
 
 def test_short_records_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
