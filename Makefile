@@ -1,19 +1,21 @@
 # make run    from a fresh checkout to the first table: replays sqlite-mmap through the simulated engine
 # make test   all tests but the long ones
 # make test-long  more planted bugs
+# make regress  random programs against the RTL, every step checked; ARGUMENTS='--seeds 100 --html regress.html' and the like
 # make lint   ruff and mypy
 # make prove  all formal proofs and their planted bugs
 # make clean  remove the environment and everything made
 
 PYTHON ?= python3
 TRACE ?= sqlite-mmap
+ARGUMENTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STAMP_DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-long lint prove clean
+.PHONY: run test test-long regress lint prove clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)
@@ -29,6 +31,9 @@ lint: $(STAMP_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+regress: $(STAMP_DEV)
+	$(BIN)/seqfault regress $(ARGUMENTS)
 
 prove: $(STAMP_DEV)
 	$(BIN)/seqfault prove

@@ -12,6 +12,7 @@ from .engine_wiring import connect_blocks
 from .fault_around import FaultAround
 from .fault_queue import FaultQueue
 from .fault_reports import FaultReports
+from .fault_steps import FaultSteps
 from .fault_unit import FaultUnit
 from .frame_pool import FramePool
 from .locked_update import LockedUpdate
@@ -79,13 +80,17 @@ class Engine(wiring.Component):
             }
         )
 
+    def make_steps(self) -> FaultSteps:
+        """What decides the steps of faults; a testbench may make another, to plant a bug."""
+        return FaultSteps(self.config)
+
     def make_blocks(self) -> None:
         """The blocks; a testbench may replace one before elaboration to plant a bug."""
         config = self.config
         self.translator = Translator(config)
         self.walker = Walker(config)
         self.finder = VmaFinder(config)
-        self.fault_unit = FaultUnit(config)
+        self.fault_unit = FaultUnit(config, self.make_steps())
         self.command_unit = CommandUnit(config)
         self.spaces = SpaceTable(config)
         self.sequences = SequenceTable(config)

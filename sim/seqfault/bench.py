@@ -2,7 +2,7 @@
 
 Here is the process that the user started: it plans, builds a model per configuration, and reads the results. Inside the simulation runs
 `seqfault_tb.bench_job` (the Mmu, all measurements of a configuration after each other) or `seqfault_tb.bench_engine_job` (the whole engine, one
-measurement from reset).
+measurement from reset). How fast the simulation itself is comes from regressions (`bench_simulation`).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,6 @@ import seqfault_tb
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
 from seqfault_rtl.mmu import Mmu
-from seqfault_tb.harness_top import HarnessTop
 
 from .bench_task import Task
 from .engine_model import HARNESS_TOP, build_engine
@@ -25,6 +24,7 @@ from .verilog_text import component_verilog, rtl_key
 __all__ = ["measure"]
 
 TOP = "mmu"
+SIMULATION = "simulation"
 TEST = "seqfault_tb.bench_job"
 ENGINE_TEST = "seqfault_tb.bench_engine_job"
 Progress = Callable[[int, int], None]
@@ -52,16 +52,21 @@ def measure(
         if progress is not None:
             progress(len(values) + done, len(tasks))
 
-    of_mmu = [task for task in tasks if not task.faults]
-    for config in dict.fromkeys(task.config for task in of_mmu):
-        numbers = [number for number, task in enumerate(tasks) if task.config == config and not task.faults]
+    of_mmu = {number: task for number, task in enumerate(tasks) if not task.faults and task.bench != SIMULATION}
+    for config in dict.fromkeys(task.config for task in of_mmu.values()):
+        numbers = [number for number, task in of_mmu.items() if task.config == config]
         folder = _build(config, component, key)
         todo = [{"measure": tasks[number].measure, "parameters": tasks[number].arguments} for number in numbers]
         outcome = run_job(folder, TOP, TEST, {"config": asdict(config), "seed": seed, "tasks": todo}, seed=seed, progress=report_tasks)
         values |= dict(zip(numbers, outcome["results"], strict=True))
     engines = {config: _build_engine(config, engine, key) for config in dict.fromkeys(task.config for task in tasks if task.faults)}
     for number, task in enumerate(tasks):
-        if task.faults:
+        if task.bench == SIMULATION:
+            from .bench_simulation import measure_simulation  # needs the packages of regressions
+
+            report_tasks(0)
+            values[number] = measure_simulation(task, seed=seed)
+        elif task.faults:
             report_tasks(0)
             values[number] = _on_engine(task, engines[task.config], seed=seed, plant=plant)
     return [record for number, task in enumerate(tasks) for record in task.records(values[number])]
@@ -76,7 +81,7 @@ def _on_engine(task: Task, folder: Path, *, seed: int, plant: int) -> dict[str, 
 
 def _build_engine(config: EngineConfig, engine: Callable[[EngineConfig], Engine], key: str) -> Path:
     try:
-        return build_engine(config, top=HarnessTop(config, engine(config)), key=key)
+        return build_engine(config, engine=engine, key=key)
     except SimulationFailed as error:
         raise failed(error) from error
 

@@ -17,7 +17,8 @@ __all__ = ["bench"]
 
 def bench(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="What to measure: hit, walk, fault, mutators or policies; all of it without a name.")
+        str | None,
+        typer.Argument(metavar="NAME", help="What to measure: hit, walk, fault, mutators, policies or simulation; all of it without a name."),
     ] = None,
     preset: Annotated[str, typer.Option("--preset", help="Named parameters of the engine.")] = "default",
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter; may be repeated.")] = None,
@@ -46,4 +47,8 @@ def bench(
 
 def _what(tasks: Iterable["Task"]) -> str:
     """Of what the measurements are."""
-    return " and ".join(what for what, engine in (("Mmu", False), ("Engine", True)) if any(bool(task.faults) == engine for task in tasks))
+    return " and ".join(
+        what
+        for what, engine in (("Mmu", False), ("Engine", True))
+        if any((bool(task.faults) or task.bench == "simulation") == engine for task in tasks)
+    )

@@ -9,6 +9,7 @@ from seqfault_tb.bench_tables import MODES, level_two_pages, pages_of
 from .bench_fault_plan import fault_tasks, mutator_tasks, policy_tasks
 from .bench_task import Task
 from .errors import UsageError
+from .explore_cases import processors
 
 __all__ = ["LATENCIES", "NAMES", "Task", "plan"]
 
@@ -78,5 +79,15 @@ def _filling(config: EngineConfig, walks: int, requesters: int) -> EngineConfig:
     return replace(config, walks=walks, port_misses=max(config.port_misses, -(-walks // requesters)))
 
 
-NAMES = {"hit": _hit, "walk": _walk, "fault": fault_tasks, "mutators": mutator_tasks, "policies": policy_tasks}
+def _simulation(config: EngineConfig, latencies: Sequence[int] | None) -> list[Task]:
+    """Regressions with one program at a time, and one for each processor."""
+    units = {"cycles_per_second": "cycles/s", "checked_faults_per_minute": "faults/min"}
+    settings = {"latency": latencies[0] if latencies else None}
+    return [
+        Task(bench="simulation", config=replace(config, events=True), measure="simulation", params={"jobs": jobs}, units=units, settings=settings)
+        for jobs in sorted({1, processors()})
+    ]
+
+
+NAMES = {"hit": _hit, "walk": _walk, "fault": fault_tasks, "mutators": mutator_tasks, "policies": policy_tasks, "simulation": _simulation}
 """The benchmarks that there are."""

@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,13 +18,15 @@ import typer
 
 from .bench_command import bench
 from .console import complain, fail, json_output, report
-from .errors import CheckFailed, SeqfaultError, UsageError
+from .errors import CheckFailed, UsageError
 from .explore_command import explore
-from .output import OutputFile
 from .prove_command import prove
+from .regress_command import regress
 from .settings import configuration, parse_settings
 from .synth_command import synth
 from .walk_command import walk
+from .wave_output import wave_output
+from .waves_command import waves
 
 __all__ = ["app", "main", "run_command"]
 
@@ -107,7 +109,7 @@ def run(
         raise UsageError(f"--waves: {waves} must end in {' or '.join(WAVE_FORMATS)}")
     if waves is not None and engine is RunEngine.GOLDEN:
         raise UsageError("--waves: the golden engine has no waveform")
-    with json_output(json_path) as json_file, _wave_output(waves) as wave_file:
+    with json_output(json_path) as json_file, wave_output(waves) as wave_file:
         if engine is RunEngine.RTL:
             require_simulation_tools(fst=waves is not None and waves.suffix == ".fst")
         from .run import run_trace
@@ -125,30 +127,6 @@ def run(
 
 
 @contextmanager
-def _wave_output(path: Path | None) -> Iterator[Path | None]:
-    """Where the simulation writes the waveform. It is kept whatever the verdict, as soon as there is anything in it; a VCD gets names."""
-    if path is None:
-        yield None
-        return
-    from .vcd_names import annotate_vcd
-    from .waves import OUTCOMES, STEPS
-
-    with ExitStack() as stack:
-        file = stack.enter_context(OutputFile(path))
-
-        def keep() -> None:
-            if not file.temporary.stat().st_size:
-                return
-            if path.suffix == ".vcd":
-                with suppress(SeqfaultError):  # a simulation that died may leave no whole header; what it left is kept as it is
-                    annotate_vcd(file.temporary, {"ev_first": STEPS, "ev_last": STEPS, "ev_outcome": OUTCOMES})
-            file.commit()
-
-        stack.callback(keep)
-        yield file.temporary
-
-
-@contextmanager
 def _simulation_errors() -> Iterator[None]:
     """A simulation that failed is a failed check with the simulator's text as details."""
     from .simulator import SimulationFailed
@@ -158,34 +136,6 @@ def _simulation_errors() -> Iterator[None]:
     except SimulationFailed as error:
         first, _, rest = str(error).partition("\n")
         raise CheckFailed(first, details=rest) from error
-
-
-@app.command()
-def waves(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A waveform of the engine, .vcd or .fst.")],
-    context: Annotated[
-        int | None, typer.Option("--context", min=0, max=63, metavar="N", help="Only this fault context (63: the command unit).")
-    ] = None,
-    first: Annotated[int | None, typer.Option("--from", min=0, metavar="CYCLE", help="From this cycle on.")] = None,
-    last: Annotated[int | None, typer.Option("--to", min=0, metavar="CYCLE", help="Up to this cycle.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most N steps.")] = None,
-    json_path: JsonOption = None,
-) -> None:
-    """Decode a waveform into the protocol's timeline, one line per step."""
-    from .timeline import HEADING, event_line, event_record, select_events
-    from .waves import read_events
-
-    selected = select_events(read_events(file), context=context, first=first, last=last, limit=limit)
-    with json_output(json_path) as json_file:
-        if json_path is None:
-            number = -1
-            for number, event in enumerate(selected):
-                print(event_line(event) if number else f"{HEADING}\n{event_line(event)}")
-            if number < 0:
-                print(f"{file}: no such steps")
-            return
-        records = [event_record(event) for event in selected]
-        report(records, f"{len(records)} step(s) written to {json_path}", json_path, json_file)
 
 
 @app.command()
@@ -208,8 +158,10 @@ def verilog(
 app.command()(bench)
 app.command()(explore)
 app.command()(prove)
+app.command()(regress)
 app.command()(walk)
 app.command()(synth)
+app.command()(waves)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from rich.console import Console, RenderableType
 
 from .errors import EnvironmentLacks, SeqfaultError, UsageError
-from .output import OutputFile
+from .output import OutputFile, optional_file
 
 __all__ = ["complain", "fail", "json_output", "report", "show"]
 
@@ -46,10 +46,7 @@ def show(content: RenderableType) -> None:
 @contextmanager
 def json_output(path: Path | None) -> Iterator[OutputFile | None]:
     """The JSON file, proved writable before the work begins; None for standard output and for no JSON."""
-    if path is None or str(path) == "-":
-        yield None
-        return
-    with OutputFile(path) as file:
+    with optional_file(None if path is None or str(path) == "-" else path) as file:
         yield file
 
 

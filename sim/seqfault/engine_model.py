@@ -1,44 +1,55 @@
 """The Verilated engine in the harness of `seqfault run`: built once for each configuration and content of the RTL."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import seqfault_tb
 from seqfault_rtl.config import EngineConfig
-from seqfault_tb.harness_top import HARNESS_FILES, HarnessTop, harness_files
+from seqfault_rtl.engine import Engine
+from seqfault_tb.harness_top import HARNESS_FILES, HarnessTop, harness_files, vector_bits
 
+from . import coverage_verilog
+from .coverage_verilog import sourced_verilog
 from .simulator import Model, build_model
 from .verilog_text import component_verilog, rtl_key
 
 __all__ = ["HARNESS_TOP", "build_engine"]
 
 HARNESS_TOP = "seqfault_sim"
+COVERAGE_ARGUMENTS = ("--coverage-line", "--coverage-toggle")
 
 
-def build_engine(config: EngineConfig, *, trace: str | None = None, top: HarnessTop | None = None, key: str = "") -> Path:
+def build_engine(
+    config: EngineConfig, *, trace: str | None = None, engine: Callable[[EngineConfig], Engine] = Engine, key: str = "", coverage: bool = False,
+    verilog: Callable[[], str] | None = None,
+) -> Path:  # fmt: skip
     """Folder of the built simulation of this configuration; `trace` is None, "vcd" or "fst".
 
-    `top` and `key` replace the engine by a changed one (a planted bug, say); `key` must tell apart what is changed.
+    `engine` makes what is built; `key` must tell apart those that are not `Engine` (with planted bugs, say).
+    `coverage`: the simulation counts lines and toggles (see `coverage_rtl`); it takes minutes to build, and is slower.
+    `verilog`: makes the text of `HarnessTop` instead (with the mutants in it, say), for `key`; quick to build rather than to run.
     Raises `SimulationFailed` if it does not build.
     """
-    harness = top if top is not None else HarnessTop(config)
-    bits = {"TO_HOST_BITS": harness.to_host.shape().width, "FROM_HOST_BITS": harness.from_host.shape().width}
+    bits = dict(zip(("TO_HOST_BITS", "FROM_HOST_BITS"), vector_bits(config), strict=True))
     folder = Path(seqfault_tb.__file__).parent / "harness"
+    sources = [Path(seqfault_tb.__file__).parent / "harness_top.py", *([Path(coverage_verilog.__file__)] if coverage else [])]
     model = Model(
-        name="engine",
+        name="engine-coverage" if coverage else "engine",
         top=HARNESS_TOP,
-        verilog=lambda: component_verilog(harness, name="harness_top"),
-        verilog_key=f"{rtl_key(Path(seqfault_tb.__file__).parent / 'harness_top.py')} {config!r} {key}",
+        verilog=verilog or (lambda: (sourced_verilog if coverage else component_verilog)(HarnessTop(config, engine(config)), name="harness_top")),
+        verilog_key=f"{rtl_key(*sources)} {config!r} {key}",
         generated=harness_files(config),
         files=[folder / name for name in HARNESS_FILES],
         all_public=False,
         trace=trace,
-        optimise=True,
+        optimise=verilog is None,
         arguments=[
             "--timing",
             "-CFLAGS",
             "-std=c++20 -fcoroutines",
             "-LDFLAGS",
             "-rdynamic",
+            *(COVERAGE_ARGUMENTS if coverage else ()),
             *(f"-D{name}={value}" for name, value in bits.items()),
         ],
     )

@@ -1,8 +1,7 @@
 """The command `seqfault explore`. Imports what it needs when it runs, like the others."""
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from .console import json_output, report
 from .errors import CheckFailed, UsageError
-from .output import OutputFile
+from .output import optional_file
 
 if TYPE_CHECKING:
     from seqfault_golden.explore.catalogue import Case
@@ -53,7 +52,7 @@ def explore(
     from .explore_report import catalogue_tables, list_record, list_tables
     from .explore_timeline import case_tables
 
-    with json_output(json_path) as json_file, _file(html_path) as html_file, _file(document) as document_file:
+    with json_output(json_path) as json_file, optional_file(html_path) as html_file, optional_file(document) as document_file:
         if listed:
             report(list_record(), list_tables(), json_path, json_file)
             return
@@ -123,13 +122,3 @@ def _near(name: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(known))
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-@contextmanager
-def _file(path: Path | None) -> Iterator[OutputFile | None]:
-    """A file to be written at the end, proved writable before the work begins; None for none."""
-    if path is None:
-        yield None
-        return
-    with OutputFile(path) as file:
-        yield file

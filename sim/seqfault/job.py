@@ -18,7 +18,7 @@ POLL_SECONDS = 0.25
 
 def run_job(
     folder: Path, top: str, test_module: str, description: Mapping[str, Any], *, seed: int, waves: Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None, code: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Run a job on a built model; returns its result.
 
@@ -26,6 +26,7 @@ def run_job(
     ----------
     description : what the job is told, besides `result` and `progress`: the files for its result, and for a number that says how far it is.
     progress : called with that number now and then.
+    code : the model counts lines and toggles: the result gets what it has counted (`RtlCounts`), as "code".
 
     Raises
     ------
@@ -33,12 +34,13 @@ def run_job(
     """
     with tempfile.TemporaryDirectory(prefix="seqfault-job-") as scratch:
         job, result, done = (Path(scratch) / name for name in ("job.json", "result.json", "progress"))
+        counts = Path(scratch) / "coverage.dat" if code else None
         job.write_text(json.dumps({**description, "result": str(result), "progress": str(done)}))
         failure: list[SimulationFailed] = []
 
         def simulate() -> None:
             try:
-                run_model(folder, top, test_module, waves=waves, seed=seed, environment={"SEQFAULT_JOB": os.fspath(job)})
+                run_model(folder, top, test_module, waves=waves, seed=seed, environment={"SEQFAULT_JOB": os.fspath(job)}, coverage=counts)
             except SimulationFailed as error:
                 failure.append(error)
 
@@ -54,6 +56,10 @@ def run_job(
         if not result.exists():
             raise CheckFailed("the simulation ended without a result")
         report: dict[str, Any] = json.loads(result.read_text())
+        if counts is not None:
+            from .coverage_rtl import read_counts
+
+            report["code"] = read_counts(counts, folder / f"{top}_rtl.v").to_json()
     if "error" in report:
         raise CheckFailed(report["error"], details=report.get("details", ""))
     return report

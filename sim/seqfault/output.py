@@ -4,12 +4,14 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from .errors import UsageError
 
-__all__ = ["OutputFile", "write_files"]
+__all__ = ["OutputFile", "optional_file", "write_files"]
 
 
 class OutputFile:
@@ -81,6 +83,16 @@ class OutputFile:
         """Remove the temporary file, unless committed."""
         if not self._direct and self.temporary != self._target:
             self.temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def optional_file(path: Path | None) -> Iterator[OutputFile | None]:
+    """A file to be written at the end, proved writable before the work begins; None for none."""
+    if path is None:
+        yield None
+        return
+    with OutputFile(path) as file:
+        yield file
 
 
 def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:

@@ -4,16 +4,20 @@ import json
 import os
 import time
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import cocotb
 from cocotb.handle import SimHandleBase
 
+from seqfault_golden import Checker
 from seqfault_rtl.config import PRESETS
 from seqfault_tb.checked import check_counters, checked_kernel
 from seqfault_tb.errors import HangError
 from seqfault_tb.fast_machine import FastMachine, start
+from seqfault_tb.regression.golden_view import GoldenView
+from seqfault_tb.regression.watch import watch
 
 from .replay import replay
 from .replay_report import replay_report
@@ -43,11 +47,22 @@ async def _replay(dut: SimHandleBase, job: dict[str, Any]) -> dict[str, Any]:
     kernel, checker, aborts = checked_kernel(machine, config, job["policy"])
     progress = _Progress(Path(job["progress"]))
     began = time.perf_counter()
-    result = await replay(trace, kernel, machine, clock_mhz=job["clock_mhz"], on_progress=progress)
-    seconds = time.perf_counter() - began
-    await check_counters(machine, checker)
-    checker.finish(machine.read64)
+    with _golden_view(machine, checker, job):
+        result = await replay(trace, kernel, machine, clock_mhz=job["clock_mhz"], on_progress=progress)
+        seconds = time.perf_counter() - began
+        await check_counters(machine, checker)
+        checker.finish(machine.read64)
     return replay_report(trace, result, checker, aborts, job, seconds=seconds)
+
+
+def _golden_view(machine: FastMachine, checker: Checker, job: dict[str, Any]) -> AbstractContextManager[Any]:
+    """What writes golden's view beside the waveform, where one is recorded."""
+    if job["golden_view"] is None:
+        return nullcontext()
+    about = {key: job[key] for key in ("trace", "preset", "settings", "policy", "seed", "latency")}
+    view = GoldenView(checker, Path(job["golden_view"]), about)
+    watch(machine, [view])
+    return view
 
 
 class _Progress:

@@ -12,6 +12,7 @@ from typing import Any
 
 from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_tb.machine import POLICIES
+from seqfault_tb.regression.golden_view import golden_file
 
 from .errors import UsageError
 from .trace import Trace, load_trace
@@ -42,7 +43,7 @@ def run_trace(
     ----------
     engine : one of `ENGINES`; the golden one needs no tool, and its cycles are turns.
     latency : memory latency in cycles, of reads and writes (RTL). clock_mhz : converts cycles to ns only.
-    limit : replay the first so many events. waves : VCD or FST file to write.
+    limit : replay the first so many events. waves : VCD or FST file to write, with golden's view of the run beside it (`golden_file`).
     progress : called now and then with events done and events in all.
 
     Raises
@@ -59,6 +60,7 @@ def run_trace(
         "trace": str(Path(trace).resolve()) if Path(trace).is_file() else trace, "engine": engine,
         "limit": limit, "policy": policy, "preset": preset, "settings": dict(settings or {}), "seed": seed,
         "latency": None if engine == "golden" else latency, "clock_mhz": clock_mhz,
+        "golden_view": None if waves is None else str(golden_file(waves.resolve())),
     }  # fmt: skip
     execute: Callable[[], dict[str, Any]]
     if engine == "golden":

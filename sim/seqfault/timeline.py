@@ -7,10 +7,11 @@ from seqfault_rtl.messages import AnswerStatus, Step
 from seqfault_rtl.paging import Access, PagingMode
 
 from .waves import COMMAND_UNIT, UPDATE_AGENT, WaveEvent
+from .waves_faults import BEGIN_ATTEMPT
 
-__all__ = ["HEADING", "event_line", "event_record", "select_events"]
+__all__ = ["HEADING", "agent_name", "begin_fields", "event_detail", "event_line", "event_record", "event_sequence", "select_events"]
 
-HEADING = f"{'cycle':>10}  {'agent':<8} {'steps':<15} {'address':<18} {'vma':>5} {'sequence':>10}  {'outcome':<11} detail"
+HEADING = f"{'cycle':>10}  {'agent':<8} {'fault':>6} {'steps':<15} {'address':<18} {'vma':>5} {'sequence':>10}  {'outcome':<11} detail"
 PTE_BITS = "VRWXUGAD"
 """PTE flag names, bit 0 first. [Priv 12.4.1]"""
 PTE_PPN = (10, 44)
@@ -18,7 +19,7 @@ PTE_PPN = (10, 44)
 SATP_MODE, SATP_PPN = (60, 4), (0, 44)
 VMA_FLAGS = ("READ", "WRITE", "EXEC", "SHARED", "ANON", "GROWSDOWN", "UFFD", "LOCKED", "HUGE")
 FAULT_FLAGS = ("ALLOW_RETRY", "TRIED", "NOWAIT", "ATOMIC")
-BEGIN_ACCESS, BEGIN_FLAGS, BEGIN_PORT, BEGIN_TAG, BEGIN_ATTEMPT, BEGIN_CLASSIC = (0, 2), (2, 4), (6, 8), (14, 9), (23, 3), (26, 1)
+BEGIN_ACCESS, BEGIN_FLAGS, BEGIN_PORT, BEGIN_TAG, BEGIN_CLASSIC = (0, 2), (2, 4), (6, 8), (14, 9), (26, 1)
 """Low bit and width of the fields of R0's data. [contract, Steps and outcomes]"""
 FROM_POOL = (63, 1)
 FRAME = (0, 44)
@@ -51,19 +52,25 @@ def _enum_name(kind: Any, number: int) -> str:
     return next((str(member.name).lower() for member in kind if member.value == number), str(number))
 
 
+def begin_fields(event: WaveEvent) -> tuple[str, int, bool]:
+    """Of an R0: the access by name, the attempt (0 first), and whether it is made under the mm lock."""
+    word = event.data
+    return _enum_name(Access, _bits(word, BEGIN_ACCESS)), _bits(word, BEGIN_ATTEMPT), bool(_bits(word, BEGIN_CLASSIC))
+
+
 def _begin(event: WaveEvent) -> str:
     word = event.data
-    classic = ", under the mm lock" if _bits(word, BEGIN_CLASSIC) else ""
+    access, attempt, under_lock = begin_fields(event)
+    classic = ", under the mm lock" if under_lock else ""
     flags = _bits(word, BEGIN_FLAGS)
     return (
-        f"{_enum_name(Access, _bits(word, BEGIN_ACCESS))}, space {event.space}, port {_bits(word, BEGIN_PORT)} "
-        f"tag {_bits(word, BEGIN_TAG)}, attempt {_bits(word, BEGIN_ATTEMPT)}{classic}"
+        f"{access}, space {event.space}, port {_bits(word, BEGIN_PORT)} tag {_bits(word, BEGIN_TAG)}, attempt {attempt}{classic}"
         f"{', ' + _names(flags, FAULT_FLAGS) if flags else ''}"
     )
 
 
 def _frame(event: WaveEvent) -> str:
-    return f"frame {_bits(event.data, FRAME):#x}{'' if _bits(event.data, FROM_POOL) else ' (the zero frame)'}"
+    return f"frame {_bits(event.data, FRAME):#x}{'' if _bits(event.data, FROM_POOL) else ' (not of the pool)'}"
 
 
 def _undo(event: WaveEvent) -> str:
@@ -104,14 +111,26 @@ def _walked(event: WaveEvent) -> str:
     return f"no entry at {event.addr:#x}" if event.covers(Step.R8) else _entry(event)
 
 
+def _filled(event: WaveEvent) -> str:
+    source = f"copy of frame {_bits(event.data, FRAME):#x}" if _bits(event.data, FROM_POOL) else "zeroed"
+    return f"frame at {event.addr:#x}, {source}"
+
+
 DETAILS: dict[Step, Callable[[WaveEvent], str]] = {
     Step.R0: _begin,
     Step.R1: _record,
     Step.R3: lambda event: f"{_names(event.data, VMA_FLAGS)}, page_prot {event.addr:#x}" if not event.covers(Step.R1) else "",
     Step.R7: _walked,
     Step.R9: _frame,
+    Step.PAGE: lambda event: f"slot {event.data:#x} at {event.addr:#x}" if event.addr else "beyond the file's page cache",
+    Step.FILL: _filled,
+    Step.CLEAR: lambda event: f"was {_pte(event.data)} at {event.addr:#x}",
+    Step.FLUSH: lambda event: f"entry at {event.addr:#x}",
+    Step.AROUND: lambda event: f"{event.data.bit_count()} page(s) around, entries from {event.addr:#x} on",
+    Step.TABLE: _entry,
     Step.R13: _table,
     Step.R16: _entry,
+    Step.R17: lambda event: "" if event.covers(Step.R16) else _entry(event),
     Step.R18: _entry,
     Step.UNDO: _undo,
     Step.ANSWER: lambda event: _enum_name(AnswerStatus, _bits(event.data, ANSWER_STATUS)).upper(),
@@ -133,38 +152,45 @@ DETAILS: dict[Step, Callable[[WaveEvent], str]] = {
 """What the numbers of a step mean."""
 
 
-def _detail(event: WaveEvent) -> str:
+def event_detail(event: WaveEvent) -> str:
+    """What the numbers of an event mean."""
     # a reader's step that failed may have come before it had an address or data
     empty = event.outcome != 0 and not event.data and not event.addr and not event.covers(Step.ANSWER)
     return "" if empty else ", ".join(text for step, describe in DETAILS.items() if event.covers(step) and (text := describe(event)))
 
 
-def _agent(event: WaveEvent) -> str:
-    return {COMMAND_UNIT: "commands", UPDATE_AGENT: "updates"}.get(event.agent, f"ctx {event.agent}")
+def agent_name(agent: int) -> str:
+    """`ctx 3` for a fault context."""
+    return {COMMAND_UNIT: "commands", UPDATE_AGENT: "updates"}.get(agent, f"ctx {agent}")
 
 
 def _has_address(event: WaveEvent) -> bool:
     return not any(event.covers(step) for step in WITHOUT_ADDRESS)
 
 
+def event_sequence(event: WaveEvent) -> str:
+    """The sequence that an event tells; empty for steps that have none."""
+    return str(event.seq) if any(event.covers(step) for step in WITH_SEQUENCE) else ""
+
+
 def event_line(event: WaveEvent) -> str:
-    """One line under `HEADING`: cycle, agent, steps, page address, VMA id, sequence, outcome, and what the numbers mean."""
-    has_id = event.id or any(event.covers(step) for step in WITH_SEQUENCE)
-    sequence = str(event.seq) if any(event.covers(step) for step in WITH_SEQUENCE) else ""
+    """One line under `HEADING`: cycle, agent, number of the fault, steps, page address, VMA id, sequence, outcome, and what the numbers mean."""
+    sequence = event_sequence(event)
+    has_id = event.id or sequence
     address = f"{event.va:#x}" if _has_address(event) else ""
     return (
-        f"{event.cycle:>10}  {_agent(event):<8} {event.steps:<15} {address:<18} {event.id if has_id else '':>5} {sequence:>10}  "
-        f"{event.outcome_name:<11} {_detail(event)}"
+        f"{event.cycle:>10}  {agent_name(event.agent):<8} {event.fault or '':>6} {event.steps:<15} {address:<18} "
+        f"{event.id if has_id else '':>5} {sequence:>10}  {event.outcome_name:<11} {event_detail(event)}"
     ).rstrip()
 
 
 def event_record(event: WaveEvent) -> dict[str, Any]:
     """The JSON of one event: names for steps and outcome, numbers as in the contract, addresses as hex strings."""
     return {
-        "cycle": event.cycle, "agent": event.agent, "steps": event.steps, "first": event.first, "last": event.last,
+        "cycle": event.cycle, "agent": event.agent, "fault": event.fault or None, "steps": event.steps, "first": event.first, "last": event.last,
         "outcome": event.outcome_name, "space": event.space, "va": f"{event.va:#x}", "id": event.id, "seq": event.seq,
         "addr": f"{event.addr:#x}", "data": f"{event.data:#x}",
-        "detail": _detail(event),
+        "detail": event_detail(event),
     }  # fmt: skip
 
 

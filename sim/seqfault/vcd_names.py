@@ -1,8 +1,10 @@
 """Gives the enum signals of a VCD file a companion that shows the member's name, so that GTKWave and Surfer show words instead of numbers.
 
 VCD has no enums, but strings: for `ev_first` a variable `ev_first_name` is added beside it, as Amaranth's own simulator writes them.
+Names with a colon, that Yosys gives to variables of its own, are changed: GTKWave takes them for a range, and gives up at the hundredth.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -10,13 +12,18 @@ from typing import IO
 from .errors import UsageError
 from .output import OutputFile
 
-__all__ = ["NAME_SUFFIX", "annotate_vcd"]
+__all__ = ["NAME_SUFFIX", "annotate_vcd", "names_with_points", "plain_name"]
 
 NAME_SUFFIX = "_name"
 FIRST_CODE, LAST_CODE = 33, 126
 """VCD identifier codes are made of these characters. [IEEE 1364-2005, 18.2.1]"""
 
 Names = Mapping[int, str]
+
+
+def plain_name(name: str) -> str:
+    """A variable's name as GTKWave can read it."""
+    return re.sub(r"[.:]", "_", name) if ":" in name else name
 
 
 def annotate_vcd(path: Path, enums: Mapping[str, Names]) -> int:
@@ -27,19 +34,31 @@ def annotate_vcd(path: Path, enums: Mapping[str, Names]) -> int:
     path : the VCD file.
     enums : for a signal (its name without scopes) the name of each value; another value is shown as its number, unknown bits as `x`.
 
-    Returns the number of variables added; 0 (and an untouched file) when it has none of these signals, or their names already.
+    Returns the number of variables added: 0 when it has none of these signals, or their names already.
     Raises `UsageError` for a file that cannot be read or written or has no VCD header.
     """
     try:
         with path.open("rb") as source, OutputFile(path) as output:
-            header, variables, added = _header(path, source, enums)
-            if not added:
+            lines = _read_header(path, source)
+            header, variables, added = _header(lines, enums)
+            if header == lines:
                 return 0
             with output.temporary.open("wb") as target:
                 target.writelines(header)
                 _copy_values(source, target, variables)
             output.commit()
             return added
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+
+
+def names_with_points(path: Path) -> set[str]:
+    """The names of variables of a VCD file that have points in them (fields of a struct), without their scopes. Raises `UsageError`."""
+    try:
+        with path.open("rb") as source:
+            declared = (line.split() for line in _read_header(path, source))
+            names = (words[4] for words in declared if len(words) >= 5 and words[0] == b"$var" and b"." in words[4])
+            return {name.partition(b"[")[0].decode(errors="replace") for name in names}
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
 
@@ -56,15 +75,17 @@ def _code(number: int) -> bytes:
         number -= 1
 
 
-def _header(path: Path, source: IO[bytes], enums: Mapping[str, Names]) -> tuple[list[bytes], dict[bytes, list[tuple[bytes, Names]]], int]:
-    """Read the header; returns it with the new variables, and for each old identifier code the new ones with their names."""
+def _read_header(path: Path, source: IO[bytes]) -> list[bytes]:
     lines: list[bytes] = []
     for line in source:
         lines.append(line)
         if line.lstrip().startswith(b"$enddefinitions"):
-            break
-    else:
-        raise UsageError(f"{path}: is no VCD file, or cut off in its header")
+            return lines
+    raise UsageError(f"{path}: is no VCD file, or cut off in its header")
+
+
+def _header(lines: list[bytes], enums: Mapping[str, Names]) -> tuple[list[bytes], dict[bytes, list[tuple[bytes, Names]]], int]:
+    """The header with the new variables, and for each old identifier code the new ones with their names."""
     declared = [words for words in (line.split() for line in lines) if len(words) >= 5 and words[0] == b"$var"]
     used = {words[3] for words in declared}
     present = {words[4] for words in declared}
@@ -72,8 +93,9 @@ def _header(path: Path, source: IO[bytes], enums: Mapping[str, Names]) -> tuple[
     variables: dict[bytes, list[tuple[bytes, Names]]] = {}
     fresh, added = 0, 0
     for line in lines:
-        result.append(line)
         words = line.split()
+        odd = len(words) >= 6 and words[0] == b"$var" and b":" in words[4]
+        result.append(line.replace(words[4], plain_name(words[4].decode(errors="replace")).encode()) if odd else line)
         if len(words) < 6 or words[0] != b"$var" or words[1] == b"string":
             continue
         name = words[4].partition(b"[")[0].decode(errors="replace")

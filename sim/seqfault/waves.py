@@ -11,24 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pywellen
-
 from seqfault_rtl.messages import Outcome, Step
 
 from .errors import UsageError
+from .waves_faults import FaultNumbers
+from .waves_file import CYCLE_SIGNAL, EVENT_FIELDS, EVENT_SIGNALS, WaveFile
 
-__all__ = ["COMMAND_UNIT", "EVENT_SIGNALS", "OUTCOMES", "STEPS", "UPDATE_AGENT", "WaveEvent", "read_events"]
+__all__ = ["COMMAND_UNIT", "EVENT_ENUMS", "EVENT_SIGNALS", "OUTCOMES", "STEPS", "UPDATE_AGENT", "WaveEvent", "read_events"]
 
 COMMAND_UNIT = 63
 """The agent number of the command unit."""
 UPDATE_AGENT = 62
 """The agent number of A/D updates; others are fault contexts."""
-FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
-EVENT_SIGNALS = ("ev_valid", *(f"ev_{name}" for name in FIELDS))
-CYCLE_SIGNAL = "cycle"
 PAGE_SHIFT = 12
 STEPS: dict[int, str] = {int(step.value): step.name for step in Step}
 OUTCOMES: dict[int, str] = {int(outcome.value): outcome.name for outcome in Outcome}
+EVENT_ENUMS = {"ev_first": STEPS, "ev_last": STEPS, "ev_outcome": OUTCOMES}
+"""The names of the values of the event port's enum signals."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +35,7 @@ class WaveEvent:
     """One event of the event port, numbers as in the contract.
 
     `vpn`, `space` and `id` of a fault context's later steps are those of its attempt (the event port gives them once, at R0 and R1).
+    `fault` counts the faults of the file from 1, in the order of their first events; 0: not an event of a fault.
     """
 
     cycle: int
@@ -49,6 +49,7 @@ class WaveEvent:
     seq: int
     addr: int
     data: int
+    fault: int = 0
 
     @property
     def va(self) -> int:
@@ -70,63 +71,19 @@ class WaveEvent:
         return self.first <= int(step.value) <= self.last
 
 
-def read_events(path: Path) -> Iterator[WaveEvent]:
+def read_events(path: Path | WaveFile) -> Iterator[WaveEvent]:
     """The events of a waveform file in order, lazily.
 
     Raises
     ------
     UsageError : no such file, not a waveform, cut off, or a waveform without the event port's signals.
     """
-    variables = _load(path)
+    file = path if isinstance(path, WaveFile) else WaveFile(path)
+    signals = {name: file.signal(name) for name in (CYCLE_SIGNAL, *EVENT_SIGNALS)}
     try:
-        signals = {name: variable.signal for name, variable in _event_port(path, variables).items()}
-        yield from _follow(_sample(path, signals))
+        yield from _follow(_sample(file.path, signals), FaultNumbers(file.constants()))
     except RuntimeError as error:
-        raise UsageError(f"{path}: cannot be read: {_one_line(error)}") from None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-def _load(path: Path) -> list[Any]:
-    """All variables of the file."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(1)
-            file.seek(max(0, path.stat().st_size - 1))
-            tail = file.read(1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    if not head:
-        raise UsageError(f"{path}: is empty")
-    try:
-        wave = pywellen.Waveform(str(path))
-        variables = list(wave.all_vars())
-    except BaseException as error:  # a panic of the Rust side is no Exception
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise UsageError(f"{path}: is no complete VCD or FST waveform ({_one_line(error)})") from None
-    if str(wave.file_format).upper() == "VCD" and tail != b"\n":
-        raise UsageError(f"{path}: is cut off in the middle of a line")
-    return variables
-
-
-def _event_port(path: Path, variables: list[Any]) -> dict[str, Any]:
-    """The variables of the event port (the outermost scope that has them all) and the cycle counter."""
-    scopes: dict[str, dict[str, Any]] = {}
-    for variable in variables:
-        if variable.name in EVENT_SIGNALS or variable.name == CYCLE_SIGNAL:
-            scope = variable.full_name.rpartition(".")[0]
-            scopes.setdefault(scope, {})[variable.name] = variable
-    by_depth = sorted(scopes, key=lambda scope: (scope.count("."), scope))
-    port = next((scopes[scope] for scope in by_depth if all(name in scopes[scope] for name in EVENT_SIGNALS)), None)
-    cycle = next((scopes[scope][CYCLE_SIGNAL] for scope in by_depth if CYCLE_SIGNAL in scopes[scope]), None)
-    if port is None or cycle is None:
-        known = {name for scope in scopes.values() for name in scope}
-        missing = [name for name in (CYCLE_SIGNAL, *EVENT_SIGNALS) if name not in known]
-        raise UsageError(f"{path}: has no event port of the engine (missing: {', '.join(missing) or 'one scope with all of its signals'})")
-    return {CYCLE_SIGNAL: cycle, **{name: port[name] for name in EVENT_SIGNALS}}
+        raise file.unreadable(error) from None
 
 
 def _sample(path: Path, signals: dict[str, Any]) -> Iterator[WaveEvent]:
@@ -147,20 +104,22 @@ def _sample(path: Path, signals: dict[str, Any]) -> Iterator[WaveEvent]:
 
 
 def _event_at(path: Path, signals: dict[str, Any], cycle: object, time: int) -> WaveEvent:
-    values = {name: signals[f"ev_{name}"].value_at(time) for name in FIELDS}
+    values = {name: signals[f"ev_{name}"].value_at(time) for name in EVENT_FIELDS}
     unknown = [name for name, value in values.items() if not isinstance(value, int)]
     if unknown or not isinstance(cycle, int):
         raise UsageError(f"{path}: event in cycle {cycle} has unknown bits in {', '.join(unknown) or CYCLE_SIGNAL}")
     return WaveEvent(cycle=cycle, **values)
 
 
-def _follow(events: Iterator[WaveEvent]) -> Iterator[WaveEvent]:
-    """Give every step of a fault context the address, space and VMA id of its attempt."""
+def _follow(events: Iterator[WaveEvent], numbers: FaultNumbers) -> Iterator[WaveEvent]:
+    """Give every step of a fault context the number of its fault, and the address, space and VMA id of its attempt."""
     attempts: dict[int, WaveEvent] = {}
     for event in events:
         if event.agent == COMMAND_UNIT:
             yield event
             continue
+        if number := numbers.number_of(event):
+            event = replace(event, fault=number)
         known = attempts.get(event.agent)
         if event.covers(Step.R0) or known is None:
             attempts[event.agent] = event

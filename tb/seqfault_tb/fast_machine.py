@@ -85,7 +85,7 @@ class FastMachine(Machine):
         self._library.sf_plant(number)
 
     def disturb(self, *, seed: int, pressure: int = 0, error_rate: float = 0.0, readers: tuple[int, ...] = FAULT_READERS) -> None:
-        """From now on neither memory nor the ports are ready in `pressure` percent of the cycles, and of the words that these blocks read a part fails.
+        """From now on memory and ports are not ready in `pressure` percent of the cycles, and a part of the words that these blocks read fails.
 
         `error_rate` : from 0 to 1, in steps of 1/65536. `readers` : their places among the readers of the AXI manager (`Engine`).
         """

@@ -13,7 +13,7 @@ from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
 from seqfault_rtl.messages import Outcome, Step
 
-__all__ = ["EVENT_FIELDS", "HARNESS_FILES", "HarnessTop", "harness_files"]
+__all__ = ["EVENT_FIELDS", "HARNESS_FILES", "HarnessTop", "harness_files", "vector_bits"]
 
 WORD = 32
 EVENT_FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
@@ -69,6 +69,12 @@ def _layout(config: EngineConfig) -> tuple[_Packer, _Packer]:
     return to_host, from_host
 
 
+def vector_bits(config: EngineConfig) -> tuple[int, int]:
+    """Widths of the vector to the host and of the one from it."""
+    to_host, from_host = _layout(config)
+    return WORD * to_host.words, WORD * from_host.words
+
+
 def _offsets_within(fields: dict[str, int]) -> dict[str, int]:
     offsets, position = {}, 0
     for name, words in fields.items():
@@ -104,8 +110,8 @@ class HarnessTop(wiring.Component):
     def __init__(self, config: EngineConfig, engine: Engine | None = None) -> None:
         self.config = config
         self.engine = engine if engine is not None else Engine(config)
-        to_host, from_host = _layout(config)
-        members = {"to_host": Out(WORD * to_host.words), "from_host": wiring.In(WORD * from_host.words), "ev_valid": Out(1)}
+        to_host, from_host = vector_bits(config)
+        members = {"to_host": Out(to_host), "from_host": wiring.In(from_host), "ev_valid": Out(1)}
         members |= {f"ev_{name}": Out(width) for name, width in zip(EVENT_FIELDS, _EVENT_WIDTHS, strict=True)}
         super().__init__(members)
 

@@ -11,7 +11,6 @@ from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
 from seqfault_rtl.fault_context import AfterStep, ContextState
 from seqfault_rtl.fault_steps import FaultSteps
-from seqfault_rtl.fault_unit import FaultUnit
 from seqfault_rtl.messages import FillRecord, Outcome, Step
 
 __all__ = ["Plant", "PlantedEngine"]
@@ -58,6 +57,8 @@ class Plant(enum.Enum, shape=8):
     """the counters miss the attempts that ended with ODD"""
     ATTEMPTS_COUNTED = 17
     """each attempt counts as a fault that begins"""
+    FENCE_FORGETS_FAULTS = 18
+    """a fence does not wait for fault attempts"""
 
 
 def _lock(m: Module, s: "FaultSteps") -> None:
@@ -122,9 +123,11 @@ class PlantedEngine(Engine):
     """The engine with a `plant` input (a `Plant`)."""
 
     def make_blocks(self) -> None:
-        super().make_blocks()
         self.plant = Signal(Plant)
-        self.fault_unit = FaultUnit(self.config, _PlantedSteps(self.config, self.plant))
+        super().make_blocks()
+
+    def make_steps(self) -> FaultSteps:
+        return _PlantedSteps(self.config, self.plant)
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
@@ -136,6 +139,7 @@ class PlantedEngine(Engine):
             Plant.UPDATE_WITHOUT_LOCK: [self.updates.lock_busy.eq(0)],
             Plant.DIRTY_LOADS: [self.updates.update.request.payload.new[PTE_D].eq(1)],
             Plant.FENCE_FORGETS_UPDATES: [self.command_unit.walking.eq(self.walker.active)],
+            Plant.FENCE_FORGETS_FAULTS: [self.command_unit.pinned.eq(0)],
         }
         for plant, statements in broken_inputs.items():
             with m.If(self.plant == plant):

@@ -1,4 +1,4 @@
-"""The whole engine on its pins: the stress program with cocotbext-axi as memory, random back-pressure, the golden model checking every step."""
+"""The whole engine on its pins: a random program with cocotbext-axi as memory, random back-pressure, the golden model checking every step."""
 
 import os
 from random import Random
@@ -8,14 +8,27 @@ from cocotb.handle import SimHandleBase
 
 from seqfault_rtl.config import PRESETS
 
-from .checked import check_counters, checked_kernel
+from .checked import check_counters
 from .pin_machine import PinMachine
-from .stress import Stress, run_stress
+from .regression.conditions import prepare
+from .regression.execute import Execution
+from .regression.generate import Shape, make_program
+from .regression.program import Conditions
 
 FAULTS = 60
 PROGRAMS = {
-    "anonymous": Stress(faults=FAULTS, faulters=4, mutators=1, regions=2),
-    "all kinds": Stress(faults=2 * FAULTS, faulters=4, mutators=1, regions=6, files=5, moving=True, pitch=1 << 18, pause_ns=3000),
+    "anonymous": Shape(faults=FAULTS, faulters=4, mutators=1, regions=2),
+    "all kinds": Shape(
+        faults=2 * FAULTS,
+        faulters=4,
+        mutators=1,
+        regions=6,
+        files=5,
+        forks=True,
+        moves=True,
+        pitch=1 << 18,
+        pause_ns=3000,
+    ),
 }
 
 
@@ -23,11 +36,13 @@ PROGRAMS = {
 async def faults_against_mutators(dut: SimHandleBase) -> None:
     """No step differs, every fault ends, the counters count that, the bus rules are kept."""
     config, policy, program = PRESETS["small"], os.environ["POLICY"], os.environ["PROGRAM"]
-    rng = Random(int(os.environ["SEED"]))
-    machine = PinMachine(dut, ports=config.ports, tags=config.port_misses, rng=rng, pause=float(os.environ["PAUSE"]))
-    kernel, checker, aborts = checked_kernel(machine, config, policy)
+    seed, conditions = int(os.environ["SEED"]), Conditions(preset="small", policy=policy)
+    machine = PinMachine(dut, ports=config.ports, tags=config.port_misses, rng=Random(seed), pause=float(os.environ["PAUSE"]))
+    kernel, checker, aborts = prepare(machine, conditions, seed)
     await machine.start()
-    counts = await run_stress(kernel, rng, PROGRAMS[program])
+    run = Execution(kernel, make_program(seed, PROGRAMS[program], conditions))
+    await run.run()
+    counts = run.counts
     await check_counters(machine, checker)
     checker.finish(machine.read64)
     assert checker.first_difference is None, checker.first_difference

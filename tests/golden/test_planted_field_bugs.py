@@ -131,6 +131,15 @@ def test_mm_busy_needs_a_holder(stream, play, world):
     assert play(stream, policy="mm-lock").agreed
 
 
+@pytest.mark.parametrize(("answered", "agreed"), [(Outcome.QUEUE_FULL, True), (Outcome.MM_BUSY, False), (Outcome.NO_VMA, False)])
+def test_what_was_refused_the_mm_lock_is_answered_as_its_page_request_ended(answered, agreed, stream, play, world):
+    """The page request of a fault without an R0 is dropped."""
+    stream.request().command(Step.MM_LOCK, space=1).event(Step.MM_READ_LOCK, space=1, outcome=Outcome.MM_BUSY)
+    stream.event(Step.HANDOVER, outcome=Outcome.QUEUE_FULL).event(Step.ANSWER, outcome=Outcome.QUEUE_FULL, data=Status.RETRY)
+    stream.answer(status=Status.RETRY, how=How.SOFTWARE, reason=answered).command(Step.MM_UNLOCK, space=1)
+    assert play(stream, policy="mm-lock").agreed == agreed
+
+
 def test_vma_lock_excludes_writers(stream, play, world):
     stream.served().insert(Step.R7, lambda s: s.section())
     assert "SEQ_BEGIN of VMA 5, which context 0 holds as a reader" in play(stream, policy="vma-lock").first_difference

@@ -80,7 +80,7 @@ class Misled(CommandUnit):
 @pytest.mark.parametrize(
     ("mutant", "testcase", "complaint"),
     in_short(
-        2,
+        1,
         [
             (Unlocked, "sweeps", "which somebody else holds"),
             (Forgetful, "fences", "assert not True"),
@@ -132,7 +132,7 @@ class Lossy(EntryChunk):
 @pytest.mark.parametrize(
     ("mutant", "testcase", "complaint"),
     in_short(
-        1,
+        0,
         [
             (Hasty, "sweeps", "before (the|these) writes"),
             (Sharing, "sweeps", "event [0-9]+ is"),

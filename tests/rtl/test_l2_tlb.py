@@ -10,6 +10,8 @@ from seqfault_rtl.l2_bank import Found, L2Bank
 from seqfault_rtl.l2_tlb import L2Tlb
 from seqfault_rtl.paging import PageSize
 
+from ..long import LONG, in_short
+
 TESTS = "seqfault_tb.test_l2_tlb"
 SMALL = EngineConfig(levels=3, sv32=False, l2_sets=16, l2_ways=3, spaces=4)
 GARBAGE = 15
@@ -137,11 +139,12 @@ def run_planted(monkeypatch: pytest.MonkeyPatch, bug: int, testcase: str | None 
     run(Planted(SMALL), SMALL, bug=bug, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", [PRESETS["default"], SMALL])
+@pytest.mark.parametrize("config", in_short(1, [PRESETS["default"], SMALL]))
 def test_l2_tlb(config: EngineConfig) -> None:
     run(L2Tlb(config), config)
 
 
+@LONG
 def test_collisions_in_block_ram_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     run_planted(monkeypatch, GARBAGE)
 

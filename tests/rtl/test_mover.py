@@ -14,7 +14,7 @@ from seqfault_rtl.paging import PPN_BITS
 from seqfault_rtl.round_robin import RoundRobin
 from seqfault_tb.mover_top import MoverTop
 
-from ..long import in_short
+from ..long import LONG, in_short
 
 TESTS = "seqfault_tb.test_mover"
 BUS_TESTS = "seqfault_tb.test_mover_bus"
@@ -32,6 +32,7 @@ def test_mover() -> None:
     run(Mover())
 
 
+@LONG
 def test_mover_on_the_bus() -> None:
     run_bus(Mover())
 

@@ -137,7 +137,7 @@ def short_queue(width: int, depth: int) -> SyncFIFOBuffered:
 
 @pytest.mark.parametrize(
     ("planted", "walker", "found"),
-    in_short(1, [
+    in_short(0, [
         (
             {(seqfault_rtl.port_lookup, "Tlb"): KeepsSuperpages, (seqfault_rtl.miss_unit, "MissTable"): NeverMerges},
             Walker,

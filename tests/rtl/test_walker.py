@@ -94,7 +94,7 @@ class TurnByCycle(FastLane):
 @pytest.mark.parametrize(
     ("mutant", "config", "testcase"),
     in_short(
-        1,
+        0,
         [
             (StaleByPage, FEW, "tables_change"),
             (LearnsStale, PRESETS["default"], "pointers_change"),
@@ -107,6 +107,7 @@ def test_planted_bug_is_found(mutant: type[Walker], config: EngineConfig, testca
         run(mutant, config, testcase)
 
 
+@LONG
 def test_planted_bugs_in_the_entry_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each kind of defect finds its own."""
     monkeypatch.setattr(seqfault_rtl.walker, "WalkEntry", AcceptsAnything)

@@ -20,6 +20,8 @@ from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.mmu import Mmu
 from seqfault_rtl.paging import PagingMode
 
+from ..long import LONG
+
 SMALL = EngineConfig(ports=2, tlb_entries=4, port_misses=4, walks=4, l2_sets=16, l2_ways=4, walk_cache=4, spaces=16, svadu=False)
 LATENCY = 10
 PARAMS = {
@@ -134,6 +136,7 @@ def test_walks_are_sustained_and_shared_out(records: Records) -> None:
         assert value(records, "share", pattern=pattern, requesters=2) >= 0.45
 
 
+@LONG
 def test_a_register_in_the_way_of_answers_is_seen() -> None:
     results = planted([*chosen("hit", level=1, ports=1), *chosen("walk", mode="Sv39", page="4K", cache="warm")])
     assert value(results, "latency_cycles", level=1) == 2
@@ -174,7 +177,7 @@ def test_only_what_is_built_is_planned() -> None:
 
 
 def test_an_unknown_name_is_bad_usage(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match=r"'dance'.* hit, walk, fault, mutators, policies"):
+    with pytest.raises(UsageError, match=r"'dance'.* hit, walk, fault, mutators, policies, simulation"):
         plan(["dance"], SMALL)
     assert run_command(["bench", "dance"]) == 2
     assert len(capfd.readouterr().err.splitlines()) == 1
@@ -236,5 +239,5 @@ def test_options_arrive(fake_measure: Callable[[], dict[str, Any]], capfd: pytes
 
 def test_without_a_name_everything_is_measured(fake_measure: Callable[[], dict[str, Any]], capfd: pytest.CaptureFixture[str]) -> None:
     assert run_command(["bench", "--markdown"]) == 0
-    assert {task.bench for task in fake_measure()["tasks"]} == {"hit", "walk", "fault", "mutators", "policies"}
+    assert {task.bench for task in fake_measure()["tasks"]} == {"hit", "walk", "fault", "mutators", "policies", "simulation"}
     assert capfd.readouterr().out.startswith("Mmu and Engine of preset default; seed 1; every answer checked\n\n### Hits")

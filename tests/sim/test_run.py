@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from seqfault.trace import DATA
+from seqfault.waves import read_events
+from seqfault.waves_golden import read_golden
 
 from ..long import in_short
 
@@ -67,7 +69,7 @@ def test_latency_of_memory_shows_in_the_latency_of_faults() -> None:
     assert slow["latency_by_outcome"]["speculative"]["p50"] - fast["latency_by_outcome"]["speculative"]["p50"] >= reads * 90
 
 
-@pytest.mark.parametrize("suffix", in_short(1, ["fst", "vcd"]))
+@pytest.mark.parametrize("suffix", in_short(1, ["vcd", "fst"]))
 def test_waves_show_every_checked_step(tmp_path: Path, suffix: str) -> None:
     wave = tmp_path / f"out.{suffix}"
     report = _run_json("sqlite-mmap", "--limit", "120", "--preset", "small", "--waves", str(wave))
@@ -79,3 +81,17 @@ def test_waves_show_every_checked_step(tmp_path: Path, suffix: str) -> None:
     position = timeline.stdout.index("R16-R17")
     assert position < timeline.stdout.index("R18", position)
     assert set(FAULT_STEPS) <= set(steps)
+    golden = read_golden(wave)
+    assert golden is not None
+    events = list(read_events(wave))
+    golden.fit(wave, events)
+    assert len(golden.events) == len(events)
+    assert sum(event["last"] - event["first"] + 1 for event in golden.events) == report["golden"]["steps_checked"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [wave.name, f"{wave.name}.golden.jsonl"]
+    page, cut, save = (tmp_path / name for name in ("page.html", "cut.vcd", "wave.gtkw"))
+    made = _seqfault("waves", str(wave), "--html", str(page), "--around", "fault=5", "-o", str(cut), "--gtkw", str(save))
+    assert made.returncode == 0, made.stderr
+    assert "every event was allowed" in page.read_text()
+    assert [event for event in read_events(cut) if event.fault == 5] == [event for event in events if event.fault == 5]
+    assert save.read_text().count("-locks\n") == 2
+    assert f"seqfault_sim.ev_first{'_code[5:0]' if suffix == 'fst' else '_name'}\n" in save.read_text()

@@ -13,8 +13,8 @@ from seqfault.timeline import event_line, event_record, select_events
 from seqfault.vcd_names import annotate_vcd
 from seqfault.waves import COMMAND_UNIT, EVENT_SIGNALS, OUTCOMES, STEPS, WaveEvent, read_events
 
-WIDTHS = {"valid": 1, "first": 6, "last": 6, "agent": 6, "outcome": 5, "space": 16, "vpn": 48, "id": 16, "seq": 32, "addr": 64, "data": 64}
-PERIOD, RISE = 10, 5
+from .waves_maker import PERIOD, WIDTHS, write_wave
+
 STORE_FROM_PORT_2 = 1 | 2 << 6 | 7 << 14
 PTE = 0x12345 << 10 | 0xD7
 FAULT = [
@@ -25,27 +25,6 @@ FAULT = [
     {"first": 16, "last": 17, "agent": 3, "addr": 0x2008, "data": PTE},
 ]
 """A store fault's events, with a writer in between."""
-
-
-def write_wave(path: Path, events: dict[int, dict[str, int]], *, cycles: int = 20, leave_out: str = "") -> Path:
-    """A VCD as the simulated top writes it: at every rising edge the counter and the next cycle's event change at once."""
-    with path.open("w") as file, vcd.VCDWriter(file, timescale="1ns") as writer:
-        clock = writer.register_var("TOP.seqfault_sim", "clk", "wire", 1, init=0)
-        counter = writer.register_var("TOP.seqfault_sim", "cycle", "wire", 64, init=0)
-        event = {
-            name: writer.register_var("TOP.seqfault_sim.engine", f"ev_{name}", "wire", width, init=0)
-            for name, width in WIDTHS.items()
-            if name != leave_out
-        }
-        for cycle in range(1, cycles):
-            edge = PERIOD * cycle + RISE
-            writer.change(clock, edge, 1)
-            writer.change(counter, edge, cycle)
-            values = {name: 0 for name in event} | ({"valid": 1, **events[cycle]} if cycle in events else {})
-            for name in event:
-                writer.change(event[name], edge, values[name])
-            writer.change(clock, edge + PERIOD // 2, 0)
-    return path
 
 
 @pytest.fixture
@@ -226,7 +205,7 @@ def test_signal_names_are_those_of_the_event_port() -> None:
 def test_the_command_prints_a_timeline_and_json(wave: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["waves", str(wave), "--context", "3"]) == 0
     heading, *lines = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["cycle", "agent", "steps", "address", "vma", "sequence", "outcome", "detail"]
+    assert heading.split() == ["cycle", "agent", "fault", "steps", "address", "vma", "sequence", "outcome", "detail"]
     assert [line.split()[0] for line in lines] == ["3", "4", "9", "12"]
     assert run_command(["waves", str(wave), "--from", "4", "--to", "5", "--json", "-"]) == 0
     assert [record["steps"] for record in json.loads(capsys.readouterr().out)] == ["R1-R2", "SEQ_BEGIN"]

@@ -1,36 +1,20 @@
-"""The stress program against the RTL in the harness: one model with all planted bugs, one run of it."""
+"""Random programs on the RTL in the harness: one model, with all planted bugs, serves them all."""
 
-import json
-from pathlib import Path
 from typing import Any
 
-from seqfault.engine_model import HARNESS_TOP, build_engine
-from seqfault.simulator import run_model
-from seqfault_rtl.config import PRESETS
-from seqfault_tb import planted
-from seqfault_tb.harness_top import HarnessTop
-from seqfault_tb.planted import Plant, PlantedEngine
+from seqfault.regress_case import run_program
+from seqfault_tb.planted import Plant
+from seqfault_tb.regression.generate import Shape, make_program
+from seqfault_tb.regression.program import Conditions
 
-__all__ = ["build", "stress"]
+__all__ = ["SETTINGS", "stress"]
 
 SETTINGS = {"svadu": "true"}
+CONDITIONS = ("policy", "latency", "adue", "unzeroed", "small_rings", "pressure", "error_rate")
 
 
-def build() -> Path:
-    """The simulation's folder."""
-    config = PRESETS["small"].with_settings(SETTINGS)
-    return build_engine(config, top=HarnessTop(config, PlantedEngine(config)), key=Path(planted.__file__).read_text())
-
-
-def stress(
-    model: Path, folder: Path, seed: int, *, plant: Plant = Plant.NONE, policy: str = "spec", faults: int = 600, latency: int = 20,
-    adue: bool = False, unzeroed: bool = False, small_rings: bool = False, **program: Any,
-) -> dict[str, Any]:  # fmt: skip
-    """What `seqfault_tb.stress_job` says of a run; `program` are parameters of `Stress`."""
-    job, result = folder / "job.json", folder / "result.json"
-    job.write_text(json.dumps({
-        "preset": "small", "settings": SETTINGS, "latency": latency, "plant": plant.value, "policy": policy, "seed": seed, "adue": adue,
-        "unzeroed": unzeroed, "small_rings": small_rings, "program": {"faults": faults} | program, "result": str(result),
-    }))  # fmt: skip
-    run_model(model, HARNESS_TOP, "seqfault_tb.stress_job", environment={"SEQFAULT_JOB": str(job)}, seed=seed)
-    return json.loads(result.read_text())
+def stress(seed: int, *, plant: Plant = Plant.NONE, faults: int = 600, **options: Any) -> dict[str, Any]:
+    """The result of a program; `options` are parameters of `Conditions` and of `Shape`."""
+    chosen = {name: options.pop(name) for name in CONDITIONS if name in options}
+    conditions = Conditions(preset="small", settings=SETTINGS, plant=plant.name, **chosen)
+    return run_program(make_program(seed, Shape(faults=faults, **options), conditions), watchers=("coverage",))

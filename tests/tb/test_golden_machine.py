@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from random import Random
 
 import pytest
 
@@ -15,7 +14,10 @@ from seqfault_tb.kernel import FaultCall, LayoutChange, drive
 from seqfault_tb.kernel import commands as cmd
 from seqfault_tb.machine import Request
 from seqfault_tb.memory_audit import audit
-from seqfault_tb.stress import Stress, run_stress
+from seqfault_tb.regression.conditions import prepare
+from seqfault_tb.regression.execute import Execution
+from seqfault_tb.regression.generate import Shape, make_program
+from seqfault_tb.regression.program import Conditions
 
 CONFIG = PRESETS["small"]
 EXPECTED = {
@@ -29,17 +31,18 @@ EXPECTED = {
 }
 SEEDS = range(30)
 """A race needs its moment: the first seed whose run shows the missing safeguard counts."""
-ANONYMOUS = Stress(pause_ns=1000)
-FILES = Stress(pause_ns=200, mutators=4, faulters=6, files=3)
+ANONYMOUS = Shape(faults=400, pause_ns=1000)
+FILES = Shape(faults=400, pause_ns=200, mutators=4, faulters=6, files=3, forks=True)
 
 
 def stress(
-    seed: int, policy: str = "spec", removed: Safeguard | None = None, program: Stress = ANONYMOUS,
+    seed: int, policy: str = "spec", removed: Safeguard | None = None, shape: Shape = ANONYMOUS,
 ) -> tuple[list[str], Counter[tuple[int, int]]]:  # fmt: skip
     """Run a random program; returns what was complained of, and the events by first step and outcome."""
     machine = GoldenMachine.of(CONFIG, seed=seed, strict=True)
     machine.engine.world.removed = frozenset({removed} if removed else ())
-    kernel, checker, _ = checked_kernel(machine, CONFIG, policy)
+    conditions = Conditions(preset="small", policy=policy)
+    kernel, checker, _ = prepare(machine, conditions, seed)
     events: Counter[tuple[int, int]] = Counter()
     check = machine.on_event
     assert check is not None
@@ -49,7 +52,7 @@ def stress(
         check(record)
 
     machine.on_event = on_event
-    asyncio.run(run_stress(kernel, Random(seed), program))
+    asyncio.run(Execution(kernel, make_program(seed, shape, conditions)).run())
     checker.finish(machine.read64)
     difference = [] if checker.agreed else [str(checker.first_difference)]
     return difference + machine.violations + audit(machine), events
@@ -74,7 +77,7 @@ def test_every_order_of_turns_is_allowed(policy: str) -> None:
 def test_files_forks_and_pages_taken_out_race_with_faults(policy: str) -> None:
     seen: Counter[tuple[int, int]] = Counter()
     for seed in range(6):
-        complaints, events = stress(seed, policy, program=FILES)
+        complaints, events = stress(seed, policy, shape=FILES)
         assert complaints == []
         seen += events
     kinds = {Step.PAGE, Step.FILL, Step.CLEAR, Step.FLUSH, Step.AROUND, Step.TABLE, Step.PAGE_RESPONSE}

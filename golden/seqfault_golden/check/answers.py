@@ -41,7 +41,8 @@ class Answers:
         self._pages: dict[tuple[int, int], list[_Pending]] = {}
         self._ended: dict[tuple[int, int, int], list[list[int]]] = {}
         self._flushed: deque[tuple[int, tuple[int, int, int], list[int]]] = deque()
-        self._nameless: list[int] = []
+        self._nameless: list[tuple[int, int]] = []
+        """Space and reason of faults that have ended without an R0."""
         state.tables.retire = self.retire
 
     # --- translations that ended ------------------------------------------------------------------------------------
@@ -116,7 +117,7 @@ class Answers:
     def fault_concluded(self, fault: Fault, status: int, reason: int, named: bool) -> None:
         """The fault's last word: R18 or ANSWER."""
         if not named:  # refused the mm lock before R0: no event says which request it was
-            self._nameless.append(fault.space)
+            self._nameless.append((fault.space, reason))
             return
         conclusion = (status, how_ended(fault, status), reason)
         own = self._pending.get((fault.port, fault.tag))
@@ -155,8 +156,8 @@ class Answers:
                 known = _conclusion(pending.own) if pending.own else "nothing"
                 raise NotAllowed(f"answer {_conclusion((status, how, reason))} for a request whose fault concluded {known}")
         elif (status, how, reason) != pending.own and (pending.own is not None or (status, how, reason) not in pending.shared):
-            if pending.own is None and (how, reason) == (How.SOFTWARE, Outcome.MM_BUSY) and pending.space in self._nameless:
-                self._nameless.remove(pending.space)
+            if pending.own is None and how == How.SOFTWARE and (pending.space, reason) in self._nameless:
+                self._nameless.remove((pending.space, reason))
             else:
                 known = " or ".join(map(_conclusion, [pending.own] if pending.own else pending.shared)) or "nothing"
                 raise NotAllowed(f"answer {_conclusion((status, how, reason))}; its fault concluded {known}")
@@ -171,8 +172,8 @@ class Answers:
         """ "FAULT is given for a non-canonical address, a space without a table, and a bus error during translation"; and MM_BUSY before R0."""
         if how != How.TRANSLATED:
             raise NotAllowed("FAULT for a request that had a fault context")
-        if reason == Outcome.MM_BUSY and pending.space in self._nameless:
-            self._nameless.remove(pending.space)
+        if reason == Outcome.MM_BUSY and (pending.space, reason) in self._nameless:
+            self._nameless.remove((pending.space, reason))
             return
         if reason == Outcome.BUS_ERROR and self._state.bus_errors:
             return

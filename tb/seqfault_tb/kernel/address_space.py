@@ -4,7 +4,7 @@ Every operation runs under the kernel's lock of the address space and ends when 
 "Every SEQ.BEGIN/END, ZAP and PROTECT of a space is given under its MM.LOCK"]
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
 from . import commands as cmd
@@ -60,13 +60,13 @@ class AddressSpace:
         """The first layout; nobody has seen the address space yet."""
         if changes:
             _, added = self.layout.apply(changes)
-            self._give_records(added)
+            self.prepare(added)
             self._rebuild(added)
 
     def adopt(self, vmas: list[Vma]) -> None:
         """The first layout, as VMAs without ids and records."""
         self.layout = Layout(vmas)
-        self._give_records(vmas)
+        self.prepare(vmas)
         self._rebuild(vmas)
 
     async def change(self, changes: list[LayoutChange], drops: tuple[Range, ...] = (), moves: tuple[Move, ...] = ()) -> None:
@@ -86,9 +86,8 @@ class AddressSpace:
         if removed or effects.touches(self.table, self.stash):
             await self._section(removed, added, effects)
         elif added:
-            self._give_records(added)
-            self._rebuild(added)
-            self._kernel.commands.post(cmd.set_vmas(self.space, self.tree.pointer))
+            self.prepare(added)
+            self.publish(added)
             # nothing was taken away: nobody has to be waited for, unless too much of the old tree has not been given back
             await self._kernel.fence(previous_reads=self._kernel.memory.quarantine.waits_for_a_fence > MOST_RETIRED)
 
@@ -181,22 +180,21 @@ class AddressSpace:
 
     async def _section(self, removed: list[Vma], added: list[Vma], effects: Effects) -> None:
         """The writer's section: one batch of commands, and a second one where software touches entries, tables or a record itself."""
-        post, space, memory = self._kernel.commands.post, self.space, self._kernel.memory
+        post, space = self._kernel.commands.post, self.space
         in_place = self._edits_in_place(removed, added)
         if not in_place:
-            self._give_records(added)
+            self.prepare(added)
         ids = self._sequence_ids(removed, added, effects)
         unlinking = any(self.table.may_have_tables(start, end) for start, end in effects.gaps)
         self._begin(ids, effects)
         if (removed or added) and not in_place:
-            self._rebuild(removed + added)
-            post(cmd.set_vmas(space, self.tree.pointer))
+            self.publish(removed + added)
         self._fix_entries(effects)
         if in_place or unlinking or effects.needs_software(self.stash):
             await self._kernel.fence()
             for old, new in zip(removed, added, strict=True) if in_place else ():
                 new.record = old.record
-                self._write_record(new)
+                self.write_record(new)
             move_and_reveal(self.table, self.stash, effects)
             unlinks = sorted({prefix for start, end in effects.gaps for prefix in self.table.tables_inside(start, end)})
             for prefix in unlinks:
@@ -205,12 +203,8 @@ class AddressSpace:
                 for command in cmd.invalidate_range(space, start, end - start):
                     post(command)
         self.close_sections(ids)
-        live = {vma.id for vma in added}
-        for vma in removed:
-            if not in_place:
-                memory.quarantine.retire(memory.records, vma.record)
-            if vma.id not in live and vma.id not in effects.kept_ids:
-                memory.quarantine.retire(memory.ids, vma.id)
+        if not in_place:
+            self.give_back(removed, added, effects.kept_ids)
         await self._kernel.fence()
         self.hiding, self._sweeping = [], []
         for start, end in effects.gaps:
@@ -266,15 +260,30 @@ class AddressSpace:
                 for command in cmd.invalidate_range(space, first, count):
                     post(command)
 
-    def _give_records(self, added: list[Vma]) -> None:
+    def prepare(self, added: list[Vma]) -> None:
+        """Give new VMAs a record, and an id if they have none."""
         memory = self._kernel.memory
         for vma in added:
             if not vma.id:
                 vma.id = memory.ids.take()
             vma.record = memory.records.take()
-            self._write_record(vma)
+            self.write_record(vma)
 
-    def _write_record(self, vma: Vma) -> None:
+    def publish(self, changed: list[Vma]) -> None:
+        """Post a tree that has the layout as it is now where these VMAs are."""
+        self._rebuild(changed)
+        self._kernel.commands.post(cmd.set_vmas(self.space, self.tree.pointer))
+
+    def give_back(self, removed: list[Vma], added: list[Vma], kept_ids: Container[int] = ()) -> None:
+        """The records of VMAs that are no more, and the ids that nobody carries on; the tree without them is posted, a fence is to come."""
+        memory, live = self._kernel.memory, {vma.id for vma in added}
+        for vma in removed:
+            memory.quarantine.retire(memory.records, vma.record)
+            if vma.id not in live and vma.id not in kept_ids:
+                memory.quarantine.retire(memory.ids, vma.id)
+
+    def write_record(self, vma: Vma) -> None:
+        """Write its record as it is now: a new one, or in a section of its id."""
         file, end = vma.page(vma.end)
         write_record(self._kernel.machine, vma, self._kernel.frames.cache.backing(file, end) if file is not None else 0)
 

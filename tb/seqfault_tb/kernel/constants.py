@@ -3,9 +3,9 @@
 from enum import IntEnum, IntFlag
 
 __all__ = [
-    "CACHE_LEVEL_BITS", "CACHE_NODE_BYTES", "NODE_BYTES", "NODE_ENTRIES", "PTE_A", "PTE_D", "PTE_EXCLUSIVE", "PTE_PPN_SHIFT", "PTE_R", "PTE_U", "PTE_UFFD_WP",
-    "PTE_V", "PTE_W", "PTE_X", "RECORD_BYTES", "TABLE_BYTES", "Access", "Flags", "How", "Kind", "Mode", "Reason", "Register", "Slot", "Status",
-    "VmaFlag",
+    "CACHE_LEVEL_BITS", "CACHE_NODE_BYTES", "NODE_BYTES", "NODE_ENTRIES", "PTE_A", "PTE_D", "PTE_EXCLUSIVE", "PTE_PPN_SHIFT", "PTE_R", "PTE_U",
+    "PTE_UFFD_WP", "PTE_V", "PTE_W", "PTE_X", "RECORD_BYTES", "TABLE_BYTES", "Access", "Flags", "How", "Kind", "Mode", "Reason",
+    "Register", "Slot", "Status", "VmaFlag",
 ]  # fmt: skip
 
 TABLE_BYTES = 4096

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import HangError
-from ..machine import Request
+from ..machine import Answer, Request
 from . import commands as cmd
 from .constants import PTE_R, PTE_V, PTE_X, Access, Flags, How, Reason, Register, Status
 from .entries import permits, shown
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FaultCall", "FaultReport", "Faults"]
 
-MOST_TRIES = 16
+MOST_TRIES, MOST_DROPPED = 16, 500
+"""How often a fault is tried before it is a hang: heard of by software, and with its page request dropped."""
 OUTCOME_OF_HOW = {How.SPECULATIVE: "speculative", How.RETRIED: "retried", How.CLASSIC: "classic"}
 PQCSR_CLEAR = 1 | 1 << 8 | 1 << 9
 """Keeps the page-request queue on and clears pqmf and pqof."""
@@ -52,11 +53,12 @@ class FaultCall:
 
 @dataclass(slots=True, kw_only=True)
 class FaultReport:
-    """`outcome`: speculative, retried, classic, software or refused. `cycles`: from the first request to the last answer."""
+    """`outcome`: speculative, retried, classic, software or refused. `cycles`: from the first request to the last answer, which is `answer`."""
 
     outcome: str
     cycles: int
     tries: int
+    answer: Answer
 
 
 class Faults:
@@ -121,7 +123,9 @@ class Faults:
     async def _try(self, call: FaultCall, tag: int) -> FaultReport:
         mm, key, tickets = call.mm, (call.port, tag), self._kernel.page_requests.tickets
         flags, first, asked = call.flags, -1, False
-        for tries in range(1, MOST_TRIES + 1):
+        tries = dropped = 0
+        while tries < MOST_TRIES and dropped < MOST_DROPPED:
+            tries += 1
             verdict = Future("software's answer to a page request")
             tickets[key] = Ticket(mm=mm, refused=call.refused, grow=call.grow, verdict=verdict, tries=tries)
             await mm.settled(call.va >> 12)
@@ -134,9 +138,10 @@ class Faults:
                 first = answer.issued
             if answer.status != Status.RETRY:
                 del tickets[key]
-                return FaultReport(outcome=self._outcome(answer, asked), cycles=answer.cycle - first, tries=tries)
+                return FaultReport(outcome=self._outcome(answer, asked), cycles=answer.cycle - first, tries=tries, answer=answer)
             asked, flags = True, call.flags | Flags.TRIED
-            if answer.reason == Reason.QUEUE_FULL:
+            if answer.reason == Reason.QUEUE_FULL:  # software has not heard of it
+                tries, dropped = tries - 1, dropped + 1
                 self._kernel.machine.write_register(Register.PQCSR, PQCSR_CLEAR)
                 continue
             decision = await verdict
@@ -145,8 +150,8 @@ class Faults:
                 await call.grow()
             elif decision == Verdict.REFUSED:
                 del tickets[key]
-                return FaultReport(outcome="refused", cycles=answer.cycle - first, tries=tries)
-        raise HangError(f"{call.label}: not resolved after {MOST_TRIES} tries; the last answer was {answer}")
+                return FaultReport(outcome="refused", cycles=answer.cycle - first, tries=tries, answer=answer)
+        raise HangError(f"{call.label}: not resolved after {tries} tries and {dropped} dropped page requests; the last answer was {answer}")
 
     def _outcome(self, answer, asked: bool) -> str:
         if answer.status == Status.FAULT:

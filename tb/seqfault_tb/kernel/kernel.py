@@ -68,6 +68,11 @@ class Kernel:
         return self._free.addresses
 
     @property
+    def frames_offered(self) -> int:
+        """Frames in the free ring, which the engine has not taken."""
+        return self._free.offered(self.machine.pointers().free_head)
+
+    @property
     def busy(self) -> bool:
         """The engine has something to do."""
         return self.commands.busy or self.faults.outstanding > 0

@@ -8,8 +8,9 @@ from .page_cache import Page
 
 __all__ = ["ANONYMOUS_KINDS", "Layout", "LayoutChange", "Vma"]
 
-VM_GROWSDOWN, VM_UFFD_MISSING, VM_LOCKED, VM_HUGETLB = 0x100, 0x200, 0x2000, 0x400000
+VM_GROWSDOWN, VM_UFFD_MISSING, VM_UFFD_WP, VM_LOCKED, VM_HUGETLB = 0x100, 0x200, 0x1000, 0x2000, 0x400000
 """Linux' vm_flags that the record shows."""
+FLAG_OF = {VM_UFFD_MISSING: VmaFlag.UFFD, VM_UFFD_WP: VmaFlag.UFFD_WP, VM_LOCKED: VmaFlag.LOCKED, VM_HUGETLB: VmaFlag.HUGE}
 ANONYMOUS_KINDS = frozenset({"anon", "heap", "stack"})
 FILE_KINDS = frozenset({"file_priv", "file_shared"})
 RIGHT_OF = {Access.LOAD: VmaFlag.READ | VmaFlag.WRITE | VmaFlag.EXEC, Access.STORE: VmaFlag.WRITE, Access.FETCH: VmaFlag.EXEC}
@@ -105,7 +106,7 @@ def _new(change: LayoutChange) -> Vma:
         flags |= VmaFlag.ANON
     if change.kind == "stack" or change.vmflags & VM_GROWSDOWN:
         flags |= VmaFlag.GROWSDOWN
-    for vm_flag, flag in ((VM_UFFD_MISSING, VmaFlag.UFFD), (VM_LOCKED, VmaFlag.LOCKED), (VM_HUGETLB, VmaFlag.HUGE)):
+    for vm_flag, flag in FLAG_OF.items():
         if change.vmflags & vm_flag:
             flags |= flag
     return Vma(change.start, change.end, int(flags), change.pgoff, change.kind, change.file)

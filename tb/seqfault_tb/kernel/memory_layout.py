@@ -43,6 +43,11 @@ class Pool:
     def take(self) -> int:
         return self._free.popleft() if self._free else self._make()
 
+    @property
+    def has_free(self) -> bool:
+        """One that was used before is free."""
+        return bool(self._free)
+
     def give(self, item: int) -> None:
         """The item is free at once: nobody else has ever seen it, or its fence has completed."""
         self._free.append(item)
@@ -156,6 +161,10 @@ class FreeRing:
     def addresses(self) -> range:
         """Byte addresses of the ring."""
         return range(self._base, self._base + 8 * (self._mask + 1))
+
+    def offered(self, head: int) -> int:
+        """Frames in it, when the engine's head is at index `head`."""
+        return self._tail - head & self._mask
 
     def start(self) -> None:
         _write_base(self._machine, Register.FFB, self._base, self._log2)

@@ -54,6 +54,11 @@ class PageCache:
         """The page that this frame holds, or has held; None: it never was in a page cache."""
         return self._pages.get(frame)
 
+    @property
+    def frames(self) -> int:
+        """Frames that it has ever had: it keeps them."""
+        return len(self._pages)
+
     def add(self, page: Page) -> int:
         """The frame of a page, which is read in if it is not there."""
         slot = self.slot(page)

@@ -6,7 +6,6 @@ from seqfault_golden import Checker
 from seqfault_rtl.config import PRESETS, EngineConfig
 
 from ..checked import Checked, watched_kernel
-from ..fast_machine import FastMachine
 from ..kernel import Kernel, kernel
 from ..kernel.constants import Mode
 from ..kernel.memory_layout import FreeRing, Pool, ReleasedRing
@@ -16,7 +15,7 @@ from .program import Conditions
 __all__ = ["config_of", "prepare"]
 
 SMALL_LOG2, SMALLEST_LOG2 = 2, 1
-"""Three frames, three removed entries; one page request."""
+"""Three frames, three removed entries, three commands; one page request."""
 LOOKS, LOOK_NS = 100, 500
 """Software sees to a small ring at every hundredth look, and looks every 500 ns at the least."""
 GARBAGE = 0x5A5A_5A5A_0000_0001
@@ -52,18 +51,20 @@ def config_of(conditions: Conditions) -> EngineConfig:
     config = PRESETS[conditions.preset].with_settings(conditions.settings)
     if conditions.mode.upper() not in config.modes:
         raise ValueError(f"preset {conditions.preset} with these settings has no {conditions.mode}")
+    if conditions.plant and conditions.plant not in Plant.__members__:
+        raise ValueError(f"unknown planted bug {conditions.plant!r}; known: {', '.join(Plant.__members__)}")
     if conditions.adue and not config.svadu:
         raise ValueError(f"preset {conditions.preset} with these settings has no svadu")
     return config
 
 
 def prepare(machine: Checked, conditions: Conditions, seed: int) -> tuple[Kernel, Checker, dict[str, int]]:
-    """A kernel for this machine, the checker that watches both, and its count of aborted attempts by reason; nothing has run yet."""
+    """A kernel for this machine, the checker that watches both, and its count of aborted attempts by reason; nothing has run yet.
+
+    What the machine itself does (latency, pressure, errors, a planted bug) is its own affair.
+    """
     config = config_of(conditions)
     rng = Random(seed)
-    if isinstance(machine, FastMachine):
-        machine.plant(Plant[conditions.plant].value if conditions.plant else 0)
-        machine.disturb(seed=seed + 1, pressure=conditions.pressure, error_rate=conditions.error_rate)
     if conditions.small_rings:
         _shrink_rings()
     made, checker, aborts = watched_kernel(
@@ -84,6 +85,7 @@ def _shrink_rings() -> None:
     kernel.FreeRing = lambda machine, base: _SlowFreeRing(machine, base, SMALL_LOG2)  # type: ignore[misc, assignment]
     kernel.ReleasedRing = lambda machine, base: _SlowReleasedRing(machine, base, SMALL_LOG2)  # type: ignore[misc, assignment]
     kernel.PAGE_REQUEST_LOG2 = SMALLEST_LOG2
+    kernel.COMMAND_LOG2 = SMALL_LOG2
 
 
 async def _look_again_and_again(made: Kernel) -> None:

@@ -1,58 +1,63 @@
 """Runs a program on a testbench kernel: its threads are the kernel's tasks, and its operations what Linux would do."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from ..errors import HangError
 from ..kernel import AddressSpace, FaultCall, Kernel, LayoutChange, drive
 from ..kernel import commands as cmd
 from ..kernel.constants import Slot, VmaFlag
 from ..kernel.eviction import evict
-from ..kernel.layout import VM_HUGETLB, VM_UFFD_MISSING, Vma
+from ..kernel.layout import VM_HUGETLB, VM_LOCKED, VM_UFFD_MISSING, Vma
 from ..kernel.page_cache import Page
-from .program import Action, Program, Region, Thread
+from .generate import Shape, make_program
+from .program import Action, Conditions, Program, Region, Thread
 
-__all__ = ["execute"]
+__all__ = ["Execution", "run_at_once"]
 
 PAGE_BITS = 12
 CYCLES_PER_FAULT, CYCLES_TO_BEGIN = 20_000, 1_000_000
 """More than any fault takes with what a program does to it."""
 
 
-async def execute(
-    kernel: Kernel, program: Program, *, stop: Callable[[], bool] = lambda: False, on_fault: Callable[[int], None] | None = None
-) -> Counter[str]:
-    """Run the program on a kernel that has not started; returns faults by outcome and `operations`.
+class Execution:
+    """A program on a kernel that has not started.
 
-    `stop` : asked now and then whether to leave off. `on_fault` : called with the number of faults done.
-    Raises `HangError` when the machine stands still, or works on for much longer than the program's faults can take.
+    Parameters
+    ----------
+    stop : asked now and then whether to leave off. on_fault : called with the number of faults done.
+
+    Attributes
+    ----------
+    counts : faults by outcome, and `operations`. begun : actions that each thread has begun.
     """
-    run = _Run(kernel, program, on_fault)
-    tasks = run.start()
-    slowness = 1 + program.conditions.latency / 20 + program.conditions.pressure / 10
-    most = (CYCLES_TO_BEGIN + CYCLES_PER_FAULT * program.faults) * slowness
-    await drive(kernel, lambda: stop() or all(task.done for task in tasks), most_cycles=most)
-    if not stop() and run.faults_done != run.counts.total() - run.counts["operations"]:
-        raise HangError(f"{run.faults_done} faults were made, but the outcomes are {dict(run.counts)}")
-    return run.counts
 
-
-class _Run:
-    def __init__(self, kernel: Kernel, program: Program, on_fault: Callable[[int], None] | None) -> None:
-        self._kernel, self._program, self._on_fault = kernel, program, on_fault
+    def __init__(
+        self, kernel: Kernel, program: Program, *, stop: Callable[[], bool] = lambda: False, on_fault: Callable[[int], None] | None = None
+    ) -> None:
+        self._kernel, self._program, self._stop, self._on_fault = kernel, program, stop, on_fault
         self.counts = Counter({name: 0 for name in ("speculative", "retried", "classic", "software", "refused", "operations")})
-        self.faults_done = 0
+        self.begun = [0] * len(program.threads)
+        self._faults_done = 0
         self._busy = sum(not thread.repeat for thread in program.threads)
         spaces = sorted({region.space for region in program.regions})
         self._mms = {space: kernel.new_mm(space, [_first(region) for region in program.regions if region.space == space]) for space in spaces}
         self._children = max(spaces, default=0)
         self._do: dict[str, Callable[[Action, Region, AddressSpace], Awaitable[None]]] = {
-            name: getattr(self, f"_{name}") for name in ("protect", "discard", "unmap", "map", "age", "move", "evict", "lock", "invalidate")
+            name: getattr(self, f"_{name}") for name in ("protect", "discard", "unmap", "map", "age", "move", "evict", "lock", "invalidate", "mlock")
         }  # fmt: skip
 
-    def start(self) -> list:
-        spawn = self._kernel.scheduler.spawn
-        return [spawn(self._thread(number, thread), f"thread {number}") for number, thread in enumerate(self._program.threads)]
+    async def run(self) -> None:
+        """Raises `HangError` when the machine stands still, or works on for much longer than the program's faults can take."""
+        spawn, conditions = self._kernel.scheduler.spawn, self._program.conditions
+        tasks = [spawn(self._thread(number, thread), f"thread {number}") for number, thread in enumerate(self._program.threads)]
+        slowness = 1 + conditions.latency / 20 + conditions.pressure / 10
+        most = (CYCLES_TO_BEGIN + CYCLES_PER_FAULT * self._program.faults) * slowness
+        await drive(self._kernel, lambda: self._stop() or all(task.done for task in tasks), most_cycles=most)
+        if not self._stop() and self._faults_done != self.counts.total() - self.counts["operations"]:
+            raise HangError(f"{self._faults_done} faults were made, but the outcomes are {dict(self.counts)}")
 
     async def _thread(self, number: int, thread: Thread) -> None:
         """A repeating thread goes through its actions once at the least, and takes time each time."""
@@ -67,6 +72,7 @@ class _Run:
         self._busy -= not thread.repeat
 
     async def _act(self, number: int, action: Action) -> None:
+        self.begun[number] += 1
         region = self._program.regions[action.region]
         mm = self._mms[region.space]
         if action.do == "fault":
@@ -87,9 +93,9 @@ class _Run:
         )  # fmt: skip
         report = await self._kernel.faults.run(call, reconcile=False)
         self.counts[report.outcome] += 1
-        self.faults_done += 1
+        self._faults_done += 1
         if self._on_fault is not None:
-            self._on_fault(self.faults_done)
+            self._on_fault(self._faults_done)
 
     async def _fork(self, number: int, action: Action, mm: AddressSpace) -> None:
         """A child that lives for some faults."""
@@ -148,6 +154,15 @@ class _Run:
         if (page := _shown(action, region, mm)) and cache.slot(page):
             cache.change(page, add=Slot.LOCKED)
 
+    async def _mlock(self, action: Action, region: Region, mm: AddressSpace) -> None:
+        """mlock or munlock: the flags of the VMA that is there change, and nothing that is mapped, so the section is as short as can be."""
+        async with mm.lock:
+            await self._kernel.spaces.hold(mm)
+            if vma := mm.layout.find(_range(action, region)[0]):
+                change = _like(vma, vma.start, vma.start, vma.end)
+                await mm.change_locked([replace(change, vmflags=change.vmflags ^ VM_LOCKED)])
+            self._kernel.spaces.drop(mm)
+
     async def _invalidate(self, action: Action, region: Region, mm: AddressSpace) -> None:
         """A TLB flush that nothing needs: of the range, or (no pages) of the space."""
         async with mm.lock:
@@ -184,6 +199,15 @@ def _shown(action: Action, region: Region, mm: AddressSpace) -> Page | None:
 def _like(vma: Vma, page: int, start: int, end: int) -> LayoutChange:
     """A VMA at [start, end) that is as this one is from `page` on."""
     perm = "".join(letter if vma.rights >> bit & 1 else "-" for bit, letter in enumerate("rwx")) + "ps"[vma.shared]
-    vmflags = sum(vm_flag for flag, vm_flag in ((VmaFlag.UFFD, VM_UFFD_MISSING), (VmaFlag.HUGE, VM_HUGETLB)) if vma.flags & flag)
+    vmflags = sum(
+        vm_flag for flag, vm_flag in ((VmaFlag.UFFD, VM_UFFD_MISSING), (VmaFlag.HUGE, VM_HUGETLB), (VmaFlag.LOCKED, VM_LOCKED)) if vma.flags & flag
+    )
     pgoff = vma.pgoff + page - vma.start
     return LayoutChange(op="set", start=start, end=end, perm=perm, pgoff=pgoff, vmflags=vmflags, kind=vma.kind, file=vma.file)
+
+
+def run_at_once(kernel: Kernel, seed: int, shape: Shape) -> Counter[str]:
+    """Run a random program of this shape where nothing but the kernel's machine is awaited, so without a simulator; returns `Execution.counts`."""
+    run = Execution(kernel, make_program(seed, shape, Conditions()))
+    asyncio.run(run.run())
+    return run.counts

@@ -10,7 +10,7 @@ from ..kernel.constants import Flags
 from ..kernel.layout import VM_HUGETLB, VM_UFFD_MISSING
 from .program import Action, Conditions, Program, Region, Thread
 
-__all__ = ["PROFILES", "Shape", "generate", "make_program"]
+__all__ = ["PROFILES", "Profile", "Shape", "generate", "make_program"]
 
 BASES = {"sv39": 0x200_0000, "sv48": 0x7_0000_0000, "sv57": 0x100_0000_0000}
 """VPN of the first region, in the lower half of each mode's addresses."""
@@ -41,7 +41,7 @@ class Shape:
     faults : in all. faulters, mutators : threads of each kind. regions : of each address space, with `pages` pages each. pause_ns : longest pause of
     a mutator. spaces : address spaces. pitch : pages from one region to the next; from 512 on a region has page tables of its own, which come and go.
     files : so many regions of a space are of other kinds (`KINDS`, in turn); pages leave the page cache then. forks, moves : with these operations.
-    aging : the operations are those that make work for hardware that sets A and D.
+    aging : the operations are those that make work for hardware that sets A and D. mlocks : most of them change flags only.
     """
 
     faults: int = 2000
@@ -56,32 +56,63 @@ class Shape:
     forks: bool = False
     moves: bool = False
     aging: bool = False
+    mlocks: bool = False
 
 
-PROFILES: dict[str, dict[str, Any]] = {
-    "mixed": {},
-    "races": {
-        "faulters": (8, 12, 16), "mutators": (2, 3, 4), "regions": (1, 2), "pause_ns": (0,), "files": (0,), "spaces": (1,), "policy": ("spec",),
-        "latency": (2, 5, 20, 50), "pressure": (0,), "error_rate": (0.0,), "unzeroed": (False,), "small_rings": (False,),
-    },
-    "files": {"files": (3, 5), "regions": (6,), "forks": (True,), "moves": (True,), "error_rate": (0.0,)},
-    "tables": {"pitch": (512, 1 << 18), "files": (5,), "regions": (6,), "unzeroed": (True, False), "mode": ("sv48", "sv57")},
-    "rings": {"small_rings": (True,), "faulters": (4,), "files": (0, 5), "regions": (6,)},
-    "aging": {"adue": (True,), "aging": (True,)},
-    "policies": {"policy": ("vma-lock", "mm-lock"), "files": (0, 5), "regions": (6,)},
-    "spaces": {"spaces": (2, 3, 6), "regions": (2,), "forks": (True,)},
-    "pressure": {"pressure": (20, 40, 60, 80)},
-    "errors": {"error_rate": (0.0005, 0.002, 0.01)},
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """`about` : what its programs are for. `choices` : what is chosen from where it is not `CHOICES`."""
+
+    about: str
+    choices: dict[str, tuple[Any, ...]]
+
+
+_STEADY = {"pressure": (0,), "error_rate": (0.0,), "small_rings": (False,)}
+PROFILES: dict[str, Profile] = {
+    "mixed": Profile(about="everything, at random", choices={"mlocks": (False,) * 7 + (True,)}),
+    "races": Profile(
+        about="anonymous memory, a small place, no pauses: as many races as there can be",
+        choices=_STEADY | {
+            "faulters": (8, 12, 16), "mutators": (2, 3, 4), "regions": (1, 2), "pause_ns": (0,), "files": (0,), "spaces": (1,),
+            "policy": ("spec",), "unzeroed": (False,),
+        },
+    ),
+    "files": Profile(
+        about="pages of files, private and shared, copy on write, userfaults, huge pages, pages that leave the cache, forks, moves",
+        choices={"files": (3, 5), "regions": (6,), "forks": (True,), "moves": (True,), "error_rate": (0.0,)},
+    ),
+    "tables": Profile(
+        about="regions so far apart that page tables come and go",
+        choices={"pitch": (512, 1 << 18), "files": (5,), "regions": (6,), "unzeroed": (True, False), "mode": ("sv48", "sv57")},
+    ),
+    "rings": Profile(
+        about="rings of three entries and a page-request queue of one, which software sees to seldom",
+        choices={"small_rings": (True,), "faulters": (4,), "files": (0, 5), "regions": (6,)},
+    ),
+    "aging": Profile(about="hardware sets A and D while software clears them", choices={"adue": (True,), "aging": (True,)}),
+    "policies": Profile(
+        about="faults under the VMA's lock or the mm's lock", choices={"policy": ("vma-lock", "mm-lock"), "files": (0, 5), "regions": (6,)},
+    ),
+    "spaces": Profile(about="several address spaces and their forked children", choices={"spaces": (2, 3, 6), "regions": (2,), "forks": (True,)}),
+    "pressure": Profile(about="memory and ports that are often not ready", choices={"pressure": (20, 40, 60, 80)}),
+    "sections": Profile(
+        about="sections as short as can be, of VMAs in which there is always a fault: commands between any two steps",
+        choices=_STEADY | {
+            "faulters": (16, 32), "mutators": (1, 2), "regions": (1, 2, 4), "pages": (96,), "pitch": (96, 512), "pause_ns": (300, 3000, 10_000),
+            "files": (0, 3), "spaces": (1,), "moves": (False,), "aging": (False,), "policy": ("spec",), "mlocks": (True,), "unzeroed": (False, True),
+        },
+    ),
+    "errors": Profile(about="reads that memory answers with an error", choices={"error_rate": (0.0005, 0.002, 0.01)}),
 }  # fmt: skip
-"""What a profile chooses from, where it is not `CHOICES`."""
 CHOICES: dict[str, tuple[Any, ...]] = {
     "faulters": (4, 8, 8, 12), "mutators": (1, 2, 2, 3), "regions": (2, 4, 6), "pages": (24, 24, 40), "pause_ns": (0, 300, 1000, 3000),
     "spaces": (1, 1, 1, 2), "pitch": (48, 48, 512, 1 << 16), "files": (0, 0, 3, 5), "forks": (False, True), "moves": (False, True),
     "aging": (False, False, True), "policy": ("spec", "spec", "spec", "spec", "vma-lock", "mm-lock"), "mode": ("sv39", "sv48", "sv57"),
     "latency": (2, 5, 20, 20, 50), "pressure": (0, 0, 0, 30), "error_rate": (0.0,) * 7 + (0.002,), "adue": (False, False, True),
     "unzeroed": (False, False, False, True), "small_rings": (False,) * 7 + (True,),
+    "mlocks": (False,),
 }  # fmt: skip
-SHAPE_KEYS = ("faulters", "mutators", "regions", "pages", "pause_ns", "spaces", "pitch", "files", "forks", "moves", "aging")
+SHAPE_KEYS = ("faulters", "mutators", "regions", "pages", "pause_ns", "spaces", "pitch", "files", "forks", "moves", "aging", "mlocks")
 
 
 def generate(
@@ -93,7 +124,7 @@ def generate(
     """
     config = PRESETS[preset].with_settings(settings or {})
     rng = Random(f"{profile} {seed}")
-    chosen = {name: rng.choice(PROFILES[profile].get(name, choices)) for name, choices in CHOICES.items()}
+    chosen = {name: rng.choice(PROFILES[profile].choices.get(name, choices)) for name, choices in CHOICES.items()}
     if chosen["mode"].upper() not in config.modes:
         chosen["mode"] = rng.choice([mode.lower() for mode in config.modes if mode != "SV32"])
     chosen["adue"] &= config.svadu
@@ -139,6 +170,8 @@ def _operations(rng: Random, shape: Shape, regions: int) -> tuple[Action, ...]:
     kinds = ["age", "age", "protect", "protect all", "protect all", "protect all", "discard"]
     if not shape.aging:
         kinds = ["protect", "protect", "protect all", "discard", "unmap", "map", "map"]
+    if shape.mlocks:
+        kinds = ["mlock"] * 5 + ["discard all", "discard all", "map", "age"]
     kinds = kinds * 4 + [
         "invalidate",
         *["fork"] * 6 * shape.forks,
@@ -151,7 +184,7 @@ def _operations(rng: Random, shape: Shape, regions: int) -> tuple[Action, ...]:
 def _operation(rng: Random, shape: Shape, regions: int, kind: str) -> Action:
     region, first = rng.randrange(regions), rng.randrange(shape.pages)
     pages = rng.randrange(first, shape.pages) + 1 - first
-    if kind in ("protect all", "age", "map"):
+    if kind in ("protect all", "discard all", "age", "map"):
         first, pages = 0, shape.pages
     child = _faults(rng, shape, regions, CHILD_FAULTS) if kind == "fork" else ()
     return Action(

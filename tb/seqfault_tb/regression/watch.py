@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..checked import Checked
+    from ..kernel import Kernel
 
 __all__ = ["Watcher", "watch"]
 
@@ -18,6 +19,9 @@ class Watcher:
 
     name: str
     """Its key in the job's result."""
+
+    def start(self, kernel: "Kernel") -> None:
+        """The testbench kernel is made, and nothing has run yet."""
 
     def event(self, record: list[int]) -> None:
         """A step of the protocol, after the checker has judged it."""

@@ -5,10 +5,13 @@ import pytest
 from seqfault_golden import Safeguard
 from seqfault_golden.explore import CASES, RACES, SCENARIOS, explore, find_case
 
+from ...long import LONG
+
+SLOWEST = "srcu-same-bank"
 NAMES = [f"{case.scenario} {case.mutation or '-'}" for case in CASES]
 
 
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[LONG] * (case.mutation == SLOWEST)) for case in CASES], ids=NAMES)
 def test_verdict_is_as_expected(case):
     result = explore(case)
     told = "\n".join(f"{step.agent}: {step.step} {step.text}" for step in result.trace)

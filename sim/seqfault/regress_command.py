@@ -1,0 +1,213 @@
+"""The command `seqfault regress`. Imports what it needs when it runs, like the others."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import json_output, report, show
+from .errors import CheckFailed, SeqfaultError, UsageError
+from .output import OutputFile, optional_file
+from .regress_progress import regress_progress, shrink_progress
+from .settings import configuration, parse_settings
+
+if TYPE_CHECKING:
+    from .regress import Regression
+    from .regress_plan import Case
+
+__all__ = ["regress"]
+
+SEEDS, FAULTS = "20", 2000
+
+
+def regress(
+    seeds: Annotated[str | None, typer.Option("--seeds", metavar="N|A:B", help=f"The seeds 1 to N, or A to B. Default: {SEEDS}.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option("--profile", metavar="NAME", help="What the programs are about; may be repeated. Default: mixed.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Name the profiles; run nothing.")] = False,
+    races: Annotated[
+        bool, typer.Option("--races", help="Sweep all directed races, under each policy, at two latencies; with --seeds: besides.")
+    ] = False,
+    race: Annotated[list[str] | None, typer.Option("--race", metavar="NAME", help="Likewise, only this race (R1 to R25); may be repeated.")] = None,
+    preset: Annotated[list[str] | None, typer.Option("--preset", help="Named parameters of the engine; may be repeated.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter; may be repeated.")] = None,
+    faults: Annotated[int, typer.Option("--faults", min=1, max=1_000_000, help="Faults that a program makes.")] = FAULTS,
+    policy: Annotated[str | None, typer.Option("--policy", help="Only this one: spec, vma-lock or mm-lock.")] = None,
+    latency: Annotated[int | None, typer.Option("--latency", min=1, max=100_000, metavar="CYCLES", help="Only this latency of memory.")] = None,
+    plant: Annotated[str | None, typer.Option("--plant", metavar="BUG", help="Plant a bug in the engine, to see that it is found.")] = None,
+    program: Annotated[Path | None, typer.Option("--program", metavar="FILE", help="Run this program instead, as a failure leaves it.")] = None,
+    waves: Annotated[Path | None, typer.Option("--waves", metavar="FILE", help="Record a waveform (.vcd or .fst) of the one program.")] = None,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, max=256, help="Programs at a time; default: one per processor.")] = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")] = None,
+    artifacts: Annotated[Path, typer.Option("--artifacts", metavar="DIR", help="Where the first failure leaves its program and waves.")] = Path(
+        "regress-artifacts"
+    ),
+    shrink: Annotated[float, typer.Option("--shrink", min=0, metavar="SECONDS", help="How long the first failure is made smaller.")] = 60.0,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the outcomes as JUnit XML.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page about the run.")] = None,
+    coverage: Annotated[Path | None, typer.Option("--coverage", metavar="FILE", help="Write functional and code coverage, with its holes.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")] = None,
+) -> None:
+    """Race random faults against random changes of their address spaces, every step checked by the golden model.
+
+    A seed always makes the same program. Of the first failure a small program that still fails is left in a folder, with its waveform, and the
+    commands that repeat failures are printed.
+    """
+    from .doctor import require_simulation_tools
+
+    for module in ["regress_html"] * (html is not None) + ["regress_junit"] * (junit is not None):
+        import_module(f".{module}", __package__)  # what they lack is said before the work begins
+    if listed:
+        _list_profiles(json_path)
+        return
+    if waves is not None and waves.suffix not in (".vcd", ".fst"):
+        raise UsageError(f"--waves: {waves} must end in .vcd or .fst")
+    from .regress_plan import parse_seeds, plan, read_program
+
+    if program is not None:
+        cases = [read_program(program)]
+    else:
+        cases = _races(race or [], policy, latency) if races or race else []
+        if seeds is not None or not cases:
+            presets, parameters = preset or ["default"], parse_settings(settings)
+            for name in presets:
+                configuration(name, parameters)
+            fixed = {"policy": policy, "latency": latency, "plant": plant}
+            chosen = parse_seeds(seeds or SEEDS)
+            cases += plan(chosen, profiles=profile or ["mixed"], presets=presets, settings=parameters, faults=faults, fixed=fixed)
+    if coverage is not None:
+        cases = [{**case, "code": True} for case in cases]
+    if waves is not None and len(cases) != 1:
+        raise UsageError(f"--waves goes with one program, not {len(cases)}: `--seeds 3:3`, or --program FILE")
+    with ExitStack() as stack:
+        json_file = stack.enter_context(json_output(json_path))
+        files = {name: stack.enter_context(optional_file(path)) for name, path in (("junit", junit), ("html", html), ("coverage", coverage))}
+        require_simulation_tools(fst=waves is not None and waves.suffix == ".fst")
+        _regress(cases, jobs, scheduler, artifacts, shrink, waves, files, json_path, json_file)
+
+
+def _regress(
+    cases: "list[Case]", jobs: int | None, scheduler: str | None, artifacts: Path, shrink: float, waves: Path | None,
+    files: dict[str, OutputFile | None], json_path: Path | None, json_file: OutputFile | None,
+) -> None:  # fmt: skip
+    from .regress import Regression, prepare
+    from .regress_report import failure_text, regress_record, regress_tables
+
+    regression = Regression(cases)
+    stopped: BaseException | None = None  # what is done is reported
+    try:
+        with regress_progress(len(cases)) as on_progress:
+            if scheduler is None and waves is None:
+                prepare(cases)
+            regression = Regression(cases)
+            regression.gather(_results(cases, jobs, scheduler, waves), on_progress)
+    except KeyboardInterrupt as error:
+        stopped = error
+    except SeqfaultError as error:
+        if not regression.results:
+            raise
+        stopped = error
+    seconds = regression.finish()
+    alone = waves is not None or not regression.failures
+    left = [] if stopped is not None or alone else _left(regression, artifacts, shrink)
+    coverage = _coverage(regression, files["coverage"])
+    command = f"seqfault {shlex.join(sys.argv[1:])}"
+    _write_reports(regression, files, command, coverage["points"], seconds)
+    tables = regress_tables(regression, coverage, whole=files["coverage"] is not None)
+    report(regress_record(regression, command=command, coverage=coverage), tables, json_path, json_file)
+    failures = regression.failures
+    if failures and str(json_path) != "-":
+        show(failure_text(failures, left))
+    if stopped is not None:
+        raise stopped
+    if failures:
+        first = failures[0]
+        raise CheckFailed(f"{len(failures)} of {len(regression.results)} programs failed; the first: {first['repeat']}")
+
+
+def _races(names: Sequence[str], policy: str | None, latency: int | None) -> "list[Case]":
+    from seqfault_tb.machine import POLICIES
+
+    from .regress_races import LATENCIES, races_cases
+
+    if policy is not None and policy not in POLICIES:
+        raise UsageError(f"--policy: unknown policy {policy!r}; known: {', '.join(POLICIES)}")
+    return races_cases(names, policies=[policy] if policy else POLICIES, latencies=[latency] if latency else LATENCIES)
+
+
+def _results(cases: "list[Case]", jobs: int | None, scheduler: str | None, waves: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and result of each case, as they are done."""
+    from .explore_cases import processors
+    from .regress import record_race, record_waves
+    from .regress_plan import case_program
+    from .regress_workers import run_here, run_on_cluster
+
+    if waves is not None:
+        from .wave_output import wave_output
+
+        with wave_output(waves) as file:
+            assert file is not None
+            yield 0, record_race(cases[0], file) if "race" in cases[0] else record_waves(case_program(cases[0]), file)
+    elif scheduler is not None:
+        yield from run_on_cluster(cases, scheduler)
+    else:
+        yield from run_here(cases, min(jobs or processors(), len(cases)))
+
+
+def _left(regression: "Regression", artifacts: Path, shrink: float) -> list[str]:
+    """What the first failure leaves; the result names it too."""
+    from .regress import investigate
+
+    first = regression.failures[0]
+    folder = artifacts / f"{first['profile'] or 'program'}-seed-{first['seed']}-{first['preset']}"
+    with shrink_progress(shrink) as on_run:
+        _, paths = investigate(regression.cases[first["case"]], first, folder, seconds=shrink, on_run=on_run)
+    for result in regression.results:
+        if result["case"] == first["case"]:
+            result["files"] = [str(path) for path in paths]
+    return [str(path) for path in paths]
+
+
+def _write_reports(
+    regression: "Regression", files: dict[str, OutputFile | None], command: str, coverage: Sequence[dict[str, Any]] | None, seconds: float
+) -> None:
+    if (file := files["html"]) is not None:
+        from .regress_html import regress_page
+
+        results = [{**result, "files": _beside(result.get("files", ()), file.path)} for result in regression.results]
+        file.write_text(regress_page(results, title="Regression", command=command, coverage=coverage, wall_s=seconds, pool=regression.statistics))
+    if (file := files["junit"]) is not None:
+        from .regress_junit import junit_xml
+
+        file.write_text(junit_xml(regression.results, command=command, wall_s=seconds))
+
+
+def _beside(paths: Sequence[str], page: Path) -> list[str]:
+    """These files as a page names them."""
+    return [os.path.relpath(path, page.parent) for path in paths]
+
+
+def _coverage(regression: "Regression", file: OutputFile | None) -> dict[str, Any]:
+    """What was reached; `file` gets it too."""
+    from .coverage_report import coverage_record
+
+    record = coverage_record(regression.results)
+    if file is not None:
+        file.write_text(json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def _list_profiles(json_path: Path | None) -> None:
+    from seqfault_tb.regression.generate import PROFILES
+
+    with json_output(json_path) as json_file:
+        about = {name: profile.about for name, profile in PROFILES.items()}
+        report(about, "\n".join(f"{name:<10} {sentence}" for name, sentence in about.items()), json_path, json_file)

@@ -1,0 +1,59 @@
+"""What a person sees while a regression runs: programs done, rates, time left; while a failure is made smaller, how small it is."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .report import PATIENCE
+
+if TYPE_CHECKING:
+    from .regress import Regression
+
+__all__ = ["regress_progress", "shrink_progress"]
+
+
+@contextmanager
+def regress_progress(programs: int) -> Iterator[Callable[["Regression"], None]]:
+    """A callback that is told of the regression now and then."""
+    with _bar("building the simulation", programs, MofNCompleteColumn(), TextColumn("programs"), TimeElapsedColumn(), TextColumn("left"),
+              TimeRemainingColumn(elapsed_when_finished=False)) as update:  # fmt: skip
+
+        def told(regression: "Regression") -> None:
+            rate = 60 * regression.total("faults") / max(regression.seconds, 0.001)
+            failed = f", {len(regression.failures):,} FAILED" if regression.failures else ""
+            update(f"{rate:,.0f} checked faults a minute{failed}", len(regression.results))
+
+        yield told
+
+
+@contextmanager
+def shrink_progress(seconds: float) -> Iterator[Callable[[int, int], None]]:
+    """A callback `progress(simulations made, actions of the smallest program)`."""
+    with _bar(f"making the first failure smaller (at most {seconds:g} s)", None, TimeElapsedColumn()) as update:
+        yield lambda runs, size: update(f"making the first failure smaller: {size:,} actions after {runs:,} runs", None)
+
+
+@contextmanager
+def _bar(text: str, total: int | None, *columns: BarColumn | TextColumn | MofNCompleteColumn | TimeElapsedColumn | TimeRemainingColumn) -> Iterator[
+    Callable[[str, int | None], None]
+]:  # fmt: skip
+    """A line on standard error: only on a terminal, and only after two seconds."""
+    if not sys.stderr.isatty():
+        yield lambda text, done: None
+        return
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), *columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(text, total=total)
+    timer = threading.Timer(PATIENCE, bar.start)  # a timer: while the model is built nobody calls
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda text, done: bar.update(task, description=text, completed=done)
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()

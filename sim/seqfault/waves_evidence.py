@@ -1,0 +1,73 @@
+"""What a failed run leaves for a person: the cycles of the fault that differs as a small waveform, set-up files for its viewers, and the timeline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .output import OutputFile
+from .waves import WaveEvent, read_events
+from .waves_cut import cut_cycles, cycles_of_fault
+from .waves_file import WaveFile
+from .waves_golden import Golden, read_golden
+from .waves_html import page
+from .waves_outputs import write_set_up
+
+__all__ = ["leave_evidence"]
+
+MARGIN = 50
+"""Cycles before and after the fault."""
+LEAD = 400
+"""Cycles before a difference that is about no fault."""
+EARLIER, LATER = 200, 50
+"""Faults that the page shows before and after the one that differs."""
+
+
+def leave_evidence(waveform: Path, folder: Path, *, cycle: int | None) -> list[Path]:
+    """Write into `folder` (made if needed) what is to be seen of the first difference of a recorded run; returns the files.
+
+    Parameters
+    ----------
+    waveform : VCD or FST, with golden's view beside it if there is one. cycle : of the first difference; None: the end of the run.
+
+    Raises
+    ------
+    UsageError : the waveform or the view cannot be used, or the folder cannot be written.
+    """
+    file = WaveFile(waveform)
+    events = list(read_events(file))
+    golden = read_golden(waveform)
+    if golden is not None:
+        golden.fit(waveform, events)
+    folder.mkdir(parents=True, exist_ok=True)
+    at = cycle if cycle is not None else events[-1].cycle if events else 0
+    number = _fault_at(events, golden, at)
+    if number:
+        first, last = cycles_of_fault(waveform, events, number, MARGIN)
+        last = max(last, min(at + MARGIN, last + LEAD))
+        first = min(first, max(at - MARGIN, 0))
+    else:
+        first, last = max(0, at - LEAD), at + MARGIN
+    name = f"fault-{number}" if number else f"cycle-{at}"
+    written = cut_cycles(file, folder / f"{name}.vcd", first, last, golden)
+    small = WaveFile(folder / f"{name}.vcd")
+    written += write_set_up(small, gtkw=folder / f"{name}.gtkw", surfer=folder / f"{name}.sucl", cycle=at)
+    shown = _near(events, number)
+    with OutputFile(folder / "timeline.html") as output:
+        output.write_text(page(waveform, shown, golden, what="" if len(shown) == len(events) else f"near fault {number}, of {len(events)} events"))
+    return [*written, folder / "timeline.html"]
+
+
+def _fault_at(events: Sequence[WaveEvent], golden: Golden | None, cycle: int) -> int:
+    """The number of the fault that the difference is about, or else of the one that made the last step before; 0: none."""
+    difference = golden.first_difference if golden is not None else None
+    if golden is not None and difference is not None and difference.event is not None:
+        place = golden.events[difference.event]["cycle"]
+        return next((event.fault for event in events if event.cycle == place), 0)
+    return next((event.fault for event in reversed(events) if event.fault and event.cycle <= cycle), 0)
+
+
+def _near(events: Sequence[WaveEvent], number: int) -> list[WaveEvent]:
+    """The events from the beginning of some faults before to the end of some after."""
+    cycles = [event.cycle for event in events if event.fault and number - EARLIER <= event.fault <= number + LATER]
+    if not cycles or not number:
+        return list(events)
+    return [event for event in events if cycles[0] <= event.cycle <= cycles[-1]]

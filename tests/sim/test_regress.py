@@ -1,0 +1,194 @@
+"""`seqfault regress`: what it prints and leaves, its JSON, exit statuses and errors; and a real run of the RTL."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqfault import regress, regress_workers
+from seqfault.cli import run_command
+from seqfault.errors import EnvironmentLacks
+from seqfault.regress import Regression, investigate
+from seqfault.regress_plan import plan
+from seqfault_tb.regression.program import Program
+from seqfault_tb.regression.watch import Watcher, watch
+
+from ..long import LONG
+
+Capture = pytest.CaptureFixture[str]
+SHARED = ["--preset", "small", "--set", "svadu=true"]
+"""The configuration of tests/tb/stress_model.py: with a planted bug named, or NONE, its build is used."""
+GOOD = {
+    "profile": "mixed", "preset": "small", "policy": "spec", "latency": 20, "outcome": "ok", "message": None, "ended": 900, "cycles": 900,
+    "steps": 50,
+    "faults": 7, "interleavings": 3, "interleaved": 2, "failed_reads": 0, "counts": {"speculative": 7}, "aborts": {"odd": 1},
+    "commands": {"ZAP": 2}, "seconds": 0.1, "wall_s": 0.2,
+}  # fmt: skip
+BAD = GOOD | {"outcome": "difference", "message": "cycle 900: C1 passed <b>\nbefore it"}
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, dict[str, Any]]], list[int]]:
+    """Workers that answer at once; seeds in `bad` have these results. Returns the seeds that were run."""
+
+    def install(bad: dict[int, dict[str, Any]]) -> list[int]:
+        seeds: list[int] = []
+
+        def run_here(cases: list[dict[str, Any]], jobs: int) -> Iterator[tuple[int, dict[str, Any]]]:
+            for number, case in reversed(list(enumerate(cases))):
+                seeds.append(case["seed"])
+                if isinstance(bad.get(case["seed"]), BaseException):
+                    raise bad[case["seed"]]
+                yield number, (bad.get(case["seed"]) or GOOD) | {"seed": case["seed"]}
+
+        monkeypatch.setattr(regress_workers, "run_here", run_here)
+        monkeypatch.setattr(regress, "prepare", lambda cases: None)
+        monkeypatch.setattr(regress, "investigate", lambda case, result, folder, **_: (None, [folder / "program.json"]))
+        return seeds
+
+    return install
+
+
+def test_a_run_that_passes(fake: Callable, capfd: Capture, tmp_path: Path) -> None:
+    seeds = fake({})
+    assert run_command(["regress", "--seeds", "3", *SHARED, "--json", str(tmp_path / "r.json")]) == 0
+    assert sorted(seeds) == [1, 2, 3]
+    out = capfd.readouterr().out
+    assert "mixed    small" in out
+    assert "3 programs in" in out
+    value = json.loads((tmp_path / "r.json").read_text())
+    assert (value["programs"], value["done"], value["faults"], value["interleavings"]) == (3, 3, 21, 9)
+    assert value["outcomes"] == {"ok": 3, "difference": 0, "hang": 0, "failed": 0}
+    assert value["counts"] == {"speculative": 21}
+    assert value["failures"] == []
+
+
+def test_a_failure_is_repeated_by_one_line(fake: Callable, capfd: Capture, tmp_path: Path) -> None:
+    fake({2: BAD, 3: BAD})
+    files = {name: tmp_path / f"r.{name}" for name in ("json", "junit", "html")}
+    options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    assert run_command(["regress", "--seeds", "3", *SHARED, "--latency", "7", "--artifacts", str(tmp_path / "left"), *options]) == 1
+    out, err = capfd.readouterr()
+    again = "seqfault regress --seeds 2:2 --profile mixed --preset small --set svadu=true --faults 2000 --latency 7 --waves failure.vcd"
+    first = "first failure: mixed seed 2, small: difference in cycle 900\n  cycle 900: C1 passed <b>\n  before it\n"
+    assert f"{first}  again, with waves: {again}\n" in out
+    assert "also: mixed seed 3, small: difference" in out
+    assert err == f"seqfault: 2 of 3 programs failed; the first: {again}\n"
+    failures = json.loads(files["json"].read_text())["failures"]
+    assert [failure["seed"] for failure in failures] == [2, 3]
+    assert failures[0]["files"] == [str(tmp_path / "left" / "mixed-seed-2-small" / "program.json")]
+    assert "C1 passed" in files["junit"].read_text()
+    assert 'href="left/mixed-seed-2-small/program.json"' in files["html"].read_text()
+
+
+def test_what_is_done_is_reported_after_ctrl_c(fake: Callable, capfd: Capture) -> None:
+    fake({1: KeyboardInterrupt()})
+    assert run_command(["regress", "--seeds", "3", *SHARED]) == 130
+    assert "2 of 3 programs in" in capfd.readouterr().out
+
+
+def test_what_is_done_is_reported_when_the_workers_are_gone(fake: Callable, capfd: Capture) -> None:
+    fake({1: EnvironmentLacks("no worker")})
+    assert run_command(["regress", "--seeds", "3", *SHARED]) == 3
+    out, err = capfd.readouterr()
+    assert "2 of 3 programs in" in out
+    assert err == "seqfault: no worker\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "9:3"], "--seeds: '9:3' has no seed in it"),
+        (["--profile", "dance"], "--profile: unknown profile 'dance'"),
+        (["--preset", "huge"], "--preset: unknown preset 'huge'"),
+        (["--set", "contexts"], "--set: 'contexts' is not of the form key=value"),
+        (["--plant", "TREE"], "unknown planted bug 'TREE'"),
+        (["--waves", "a.txt"], "--waves: a.txt must end in .vcd or .fst"),
+        (["--waves", "a.vcd"], "--waves goes with one program, not 20"),
+        (["--program", "nowhere.json"], "nowhere.json: No such file"),
+        (["--json", "/nowhere/x.json"], "/nowhere/x.json"),
+    ],
+)
+def test_wrong_use(arguments: list[str], message: str, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["regress", *arguments]) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_profiles_are_listed(capfd: Capture) -> None:
+    assert run_command(["regress", "--list"]) == 0
+    assert "races      anonymous memory" in capfd.readouterr().out
+
+
+def test_results_are_kept_in_the_order_of_the_cases() -> None:
+    cases = plan([1, 2, 3], profiles=["mixed"], presets=["small"], settings={}, faults=10, fixed={})
+    regression = Regression(cases)
+    regression.gather(iter([(2, BAD | {"seed": 3}), (-1, {}), (0, BAD | {"seed": 1})]), lambda _: None)
+    assert [failure["seed"] for failure in regression.failures] == [1, 3]
+    assert regression.total("faults") == 14
+
+
+def test_watchers_see_the_log_after_the_checker() -> None:
+    class Machine:
+        on_event = on_request = on_answer = staticmethod(lambda record: seen.append(("checker", record)))
+
+    class Asks(Watcher):
+        def request(self, record: list[int]) -> None:
+            seen.append(("watcher", record))
+
+    seen: list[tuple[str, Any]] = []
+    machine: Any = Machine()
+    watch(machine, [Asks()])
+    machine.on_request([1])
+    machine.on_event([0])
+    assert seen == [("checker", [1]), ("watcher", [1]), ("checker", [0])]
+
+
+def test_a_real_run(capfd: Capture, tmp_path: Path) -> None:
+    """Two seeds of each of two profiles in two processes."""
+    path = tmp_path / "r.json"
+    arguments = ["--seeds", "2", "--profile", "races", "--profile", "errors", "--faults", "300", *SHARED, "--plant", "NONE", "-j", "2"]
+    assert run_command(["regress", *arguments, "--json", str(path)]) == 0, capfd.readouterr()
+    value = json.loads(path.read_text())
+    assert value["outcomes"] == {"ok": 4, "difference": 0, "hang": 0, "failed": 0}
+    assert value["faults"] > 800
+    assert 0 < value["interleaved"] <= value["interleavings"]
+    assert value["failed_reads"] > 0
+    assert value["aborts"]["odd"] > 0
+    assert 0 < value["coverage"]["percent"] < 100
+    assert value["coverage"]["problems"] == []
+
+
+def failing() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A case that meets a planted bug, and its result: a race needs its moment."""
+    cases = plan(range(1, 20), profiles=["races"], presets=["small"], settings={"svadu": "true"}, faults=400, fixed={"plant": "NO_RECHECK"})
+    for case in cases:
+        result = regress_workers.run_case(case)
+        if result["outcome"] == "difference":
+            return case, result
+    pytest.fail("nobody noticed")
+
+
+def test_a_planted_bug_is_found_and_made_small(capfd: Capture, tmp_path: Path) -> None:
+    case, result = failing()
+    shrinker = regress.Shrinker(regress.case_program(case), result, seconds=8)
+    small = shrinker.shrink()
+    assert sum(len(thread.actions) for thread in small.threads) < 60
+    assert shrinker.result["outcome"] == "difference"
+
+
+@LONG
+def test_what_a_failure_leaves(tmp_path: Path) -> None:
+    program, files = investigate(*failing(), tmp_path, seconds=5)
+    assert {path.suffix for path in files} >= {".json", ".vcd", ".jsonl", ".gtkw", ".sucl", ".html"}
+    assert all(path.stat().st_size for path in files)
+    assert Program.from_json(json.loads((tmp_path / "program.json").read_text())) == program
+    assert not list(tmp_path.glob(".*")), "nothing else"
+    waves = tmp_path / "again.vcd"
+    assert run_command(["regress", "--program", str(tmp_path / "program.json"), "--waves", str(waves), "--artifacts", str(tmp_path / "more")]) == 1
+    assert waves.stat().st_size
