@@ -20,6 +20,7 @@ from .bench_command import bench
 from .console import complain, fail, json_output, report
 from .errors import CheckFailed, UsageError
 from .explore_command import explore
+from .mutate_command import mutate
 from .prove_command import prove
 from .regress_command import regress
 from .settings import configuration, parse_settings
@@ -157,6 +158,7 @@ def verilog(
 
 app.command()(bench)
 app.command()(explore)
+app.command()(mutate)
 app.command()(prove)
 app.command()(regress)
 app.command()(walk)

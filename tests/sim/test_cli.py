@@ -89,7 +89,7 @@ def test_no_command_shows_the_help_and_is_bad_usage() -> None:
 
 def test_only_commands_that_work_are_offered() -> None:
     assert {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} == {
-        "run", "walk", "bench", "waves", "verilog", "prove", "synth", "doctor", "explore", "regress",
+        "run", "walk", "bench", "waves", "verilog", "prove", "synth", "doctor", "explore", "regress", "mutate",
     }  # fmt: skip
 
 
