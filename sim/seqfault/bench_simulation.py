@@ -1,6 +1,5 @@
 """How fast regressions are: simulated cycles and checked faults in wall time, the one benchmark that is not exact."""
 
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -28,12 +27,9 @@ def measure_simulation(task: Task, *, seed: int) -> dict[str, Any]:
         range(seed, seed + PROGRAMS * jobs), profiles=["mixed"], presets=["default"], settings=settings, faults=FAULTS, fixed={"latency": latency},
     )  # fmt: skip
     prepare(cases)
-    regression = Regression(cases, began=time.monotonic())
+    regression = Regression(cases)
     regression.gather(run_here(cases, jobs), lambda _: None)
-    seconds = regression.finish()
+    regression.finish()
     if regression.failures:
         raise CheckFailed(f"a program failed: {regression.failures[0]['repeat']}")
-    return {
-        "cycles_per_second": regression.total("cycles") / seconds,
-        "checked_faults_per_minute": 60 * regression.total("faults") / seconds,
-    }  # fmt: skip
+    return regression.rates()

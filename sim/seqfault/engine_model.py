@@ -6,6 +6,7 @@ from pathlib import Path
 import seqfault_tb
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
+from seqfault_tb import planted
 from seqfault_tb.harness_top import HARNESS_FILES, HarnessTop, harness_files, vector_bits
 
 from . import coverage_verilog
@@ -13,7 +14,7 @@ from .coverage_verilog import sourced_verilog
 from .simulator import Model, build_model
 from .verilog_text import component_verilog, rtl_key
 
-__all__ = ["HARNESS_TOP", "build_engine"]
+__all__ = ["HARNESS_TOP", "build_engine", "build_planted"]
 
 HARNESS_TOP = "seqfault_sim"
 COVERAGE_ARGUMENTS = ("--coverage-line", "--coverage-toggle")
@@ -54,3 +55,8 @@ def build_engine(
         ],
     )
     return build_model(model)
+
+
+def build_planted(config: EngineConfig, *, trace: str | None = None, coverage: bool = False) -> Path:
+    """The same for the engine with bugs of which one can be switched on (`planted.py`)."""
+    return build_engine(config, engine=planted.PlantedEngine, key=Path(planted.__file__).read_text(), trace=trace, coverage=coverage)

@@ -15,7 +15,8 @@ from seqfault_tb.races.scenario import ORDERS, Race
 
 from .errors import CheckFailed, SeqfaultError, UsageError
 from .output import OutputFile
-from .regress_races import LATENCIES, race_case_name, races_cases, run_race_case
+from .regress_plan import case_name
+from .regress_races import LATENCIES, races_cases, run_race_case
 
 __all__ = ["BEGIN", "END", "between", "last_column", "main", "met_text", "table"]
 
@@ -73,7 +74,7 @@ def main(path: Path, names: Sequence[str] = (), jobs: int = 2) -> None:
         results = list(pool.map(run_race_case, cases))
     for case, result in zip(cases, results, strict=True):
         if result["outcome"] != "ok":
-            raise CheckFailed(f"{race_case_name(case)}: {result['outcome']}", details=result["message"])
+            raise CheckFailed(f"{case_name(case)}: {result['outcome']}", details=result["message"])
     met = dict.fromkeys(RACES, "") | last_column(part)
     for name in names or RACES:
         met[name] = met_text([result for case, result in zip(cases, results, strict=True) if case["race"] == name])

@@ -10,18 +10,17 @@ from typing import Any
 import msgspec
 
 from seqfault_tb.regression.golden_view import golden_file
-from seqfault_tb.regression.program import Conditions, Program
+from seqfault_tb.regression.program import Program
 
-from .errors import SeqfaultError
 from .output import OutputFile
-from .regress_case import build_for, run_program
-from .regress_plan import Case, case_program, repeat_command
+from .regress_case import run_case
+from .regress_plan import Case, build_options, case_program, repeat_command
 from .regress_pool import StatisticsPool
-from .regress_races import run_races
+from .regress_run import build_for
 from .regress_shrink import Shrinker
 from .waves_evidence import leave_evidence
 
-__all__ = ["Regression", "investigate", "prepare", "record_race", "record_waves"]
+__all__ = ["Regression", "investigate", "prepare"]
 
 PROGRAM_FILE, WAVES_FILE = "program.json", "failure.vcd"
 
@@ -43,7 +42,8 @@ class Regression:
     ended: float = 0.0
 
     def gather(self, done: Iterator[tuple[int, dict[str, Any]]], on_progress: Callable[["Regression"], None]) -> None:
-        """Take all results. What is here stays when this is interrupted."""
+        """Take all results; the time begins. What is here stays when this is interrupted."""
+        self.began = time.monotonic()
         for number, result in done:
             if number >= 0:
                 self.statistics.add(result)
@@ -53,13 +53,17 @@ class Regression:
 
     @property
     def seconds(self) -> float:
-        """Wall time so far, or until `finish`."""
+        """Wall time from `gather` on, so far, or until `finish`."""
         return (self.ended or time.monotonic()) - self.began
 
-    def finish(self) -> float:
-        """No more results come; returns the wall time."""
+    def finish(self) -> None:
+        """No more results come: the time ends."""
         self.ended = time.monotonic()
-        return self.seconds
+
+    def rates(self) -> dict[str, float]:
+        """Of the whole run, builds excluded."""
+        seconds = max(self.seconds, 1e-9)
+        return {"cycles_per_second": self.total("cycles") / seconds, "checked_faults_per_minute": 60 * self.total("faults") / seconds}
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -73,18 +77,8 @@ class Regression:
 
 def prepare(cases: Sequence[Case]) -> None:
     """Build what the cases run on, so that the workers find it. Raises `UsageError`, `CheckFailed`."""
-    seen = set()
-    for case in cases:
-        conditions = _race_conditions(case) if "race" in case else case_program(case).conditions
-        build = (conditions.preset, tuple(sorted(conditions.settings.items())), bool(conditions.plant))
-        if build not in seen:
-            seen.add(build)
-            build_for(conditions, code=case.get("code", False))
-
-
-def _race_conditions(case: Case) -> Conditions:
-    """Those of the build that all races run on."""
-    return Conditions(preset=case["preset"], settings=case["settings"], plant="NONE")
+    for options in {repr(options): options for options in map(build_options, cases)}.values():
+        build_for(**options)
 
 
 def investigate(
@@ -95,25 +89,20 @@ def investigate(
     Returns the program, and the files: `program.json`, the fault that differs as a VCD file, set-up files of wave viewers, the timeline. A race is
     small already: it leaves the others, of the run of its sweep that failed.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    program, files = None, []
     if "race" in case:
-        return None, _race_evidence(case, result, folder)
-    program = Shrinker(case_program(case), result, seconds=seconds, on_run=on_run).shrink()
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / PROGRAM_FILE]
-    with OutputFile(files[0]) as file:
-        file.write_text(msgspec.json.format(msgspec.json.encode(program)).decode() + "\n")
+        small = case | {"offsets": [result["offset"]] if result.get("offset") is not None else []}
+    else:
+        program = Shrinker(case_program(case), result, seconds=seconds, on_run=on_run).shrink()
+        small = {"program": program.to_json()}
+        files.append(folder / PROGRAM_FILE)
+        with OutputFile(files[0]) as file:
+            file.write_text(msgspec.json.format(msgspec.json.encode(program)).decode() + "\n")
     with _scratch(folder) as waves:
-        again = record_waves(program, waves)
-        files += leave_evidence(waves, folder, cycle=again["ended"] if again["outcome"] != "ok" else None)
+        again = run_case(small | {"watchers": ()}, waves=waves)
+        files += leave_evidence(waves, folder, cycle=again["ended"] or None if again["outcome"] != "ok" else None)
     return program, files
-
-
-def _race_evidence(case: Case, result: dict[str, Any], folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with _scratch(folder) as waves:
-        offsets = [result["offset"]] if result.get("offset") is not None else []
-        again = record_race(case | {"offsets": offsets}, waves)
-        return leave_evidence(waves, folder, cycle=again["ended"] if again["outcome"] != "ok" else None)
 
 
 @contextmanager
@@ -125,21 +114,3 @@ def _scratch(folder: Path) -> Iterator[Path]:
     finally:
         waves.unlink(missing_ok=True)
         golden_file(waves).unlink(missing_ok=True)
-
-
-def record_race(case: Case, waves: Path) -> dict[str, Any]:
-    """The same for a directed race."""
-    try:
-        return run_races(
-            [case["race"]], **{name: value for name, value in case.items() if name not in ("race", "watchers", "code")}, waves=waves.resolve()
-        )[0]
-    except SeqfaultError as error:
-        return {"outcome": "failed", "message": str(error), "ended": None}
-
-
-def record_waves(program: Program, waves: Path, *, watchers: Sequence[str] = ()) -> dict[str, Any]:
-    """Run a program and record its waveform, with golden's view beside it; returns the result, in which a simulation that died has failed."""
-    try:
-        return run_program(program, watchers=watchers, waves=waves.resolve(), golden_view=golden_file(waves.resolve()))
-    except SeqfaultError as error:
-        return {"outcome": "failed", "message": str(error), "ended": None}

@@ -107,7 +107,6 @@ def _regress(
         with regress_progress(len(cases)) as on_progress:
             if scheduler is None and waves is None:
                 prepare(cases)
-            regression = Regression(cases)
             regression.gather(_results(cases, jobs, scheduler, waves), on_progress)
     except KeyboardInterrupt as error:
         stopped = error
@@ -115,12 +114,12 @@ def _regress(
         if not regression.results:
             raise
         stopped = error
-    seconds = regression.finish()
+    regression.finish()
     alone = waves is not None or not regression.failures
     left = [] if stopped is not None or alone else _left(regression, artifacts, shrink)
     coverage = _coverage(regression, files["coverage"])
     command = f"seqfault {shlex.join(sys.argv[1:])}"
-    _write_reports(regression, files, command, coverage["points"], seconds)
+    _write_reports(regression, files, command, coverage["points"])
     tables = regress_tables(regression, coverage, whole=files["coverage"] is not None)
     report(regress_record(regression, command=command, coverage=coverage), tables, json_path, json_file)
     failures = regression.failures
@@ -146,8 +145,7 @@ def _races(names: Sequence[str], policy: str | None, latency: int | None) -> "li
 def _results(cases: "list[Case]", jobs: int | None, scheduler: str | None, waves: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number and result of each case, as they are done."""
     from .explore_cases import processors
-    from .regress import record_race, record_waves
-    from .regress_plan import case_program
+    from .regress_case import run_case
     from .regress_workers import run_here, run_on_cluster
 
     if waves is not None:
@@ -155,7 +153,7 @@ def _results(cases: "list[Case]", jobs: int | None, scheduler: str | None, waves
 
         with wave_output(waves) as file:
             assert file is not None
-            yield 0, record_race(cases[0], file) if "race" in cases[0] else record_waves(case_program(cases[0]), file)
+            yield 0, run_case(cases[0], waves=file)
     elif scheduler is not None:
         yield from run_on_cluster(cases, scheduler)
     else:
@@ -176,18 +174,18 @@ def _left(regression: "Regression", artifacts: Path, shrink: float) -> list[str]
     return [str(path) for path in paths]
 
 
-def _write_reports(
-    regression: "Regression", files: dict[str, OutputFile | None], command: str, coverage: Sequence[dict[str, Any]] | None, seconds: float
-) -> None:
+def _write_reports(regression: "Regression", files: dict[str, OutputFile | None], command: str, coverage: Sequence[dict[str, Any]]) -> None:
     if (file := files["html"]) is not None:
         from .regress_html import regress_page
 
         results = [{**result, "files": _beside(result.get("files", ()), file.path)} for result in regression.results]
-        file.write_text(regress_page(results, title="Regression", command=command, coverage=coverage, wall_s=seconds, pool=regression.statistics))
+        file.write_text(
+            regress_page(results, title="Regression", command=command, coverage=coverage, wall_s=regression.seconds, pool=regression.statistics)
+        )
     if (file := files["junit"]) is not None:
         from .regress_junit import junit_xml
 
-        file.write_text(junit_xml(regression.results, command=command, wall_s=seconds))
+        file.write_text(junit_xml(regression.results, command=command, wall_s=regression.seconds))
 
 
 def _beside(paths: Sequence[str], page: Path) -> list[str]:

@@ -10,7 +10,7 @@ from seqfault_tb.regression.program import Program
 
 from .errors import UsageError
 
-__all__ = ["Case", "case_name", "case_program", "parse_seeds", "plan", "read_program", "repeat_command"]
+__all__ = ["Case", "build_options", "case_name", "case_program", "parse_seeds", "plan", "read_program", "repeat_command"]
 
 Case = dict[str, Any]
 """A program to be generated ("seed", "profile", "preset", "settings", "faults", "fixed" conditions), one as it is ("program", "file"), or
@@ -64,6 +64,17 @@ def case_program(case: Case) -> Program:
         return program
     except ValueError as error:
         raise UsageError(f"{case.get('file', 'the program')}: {error}") from None
+
+
+def build_options(case: Case) -> dict[str, Any]:
+    """What `build_for` is to build for a case; no program is generated for that."""
+    code = case.get("code", False)
+    if "race" in case:
+        return {"preset": case["preset"], "settings": case["settings"], "planted": True}
+    if "program" in case:
+        conditions = case_program(case).conditions
+        return {"preset": conditions.preset, "settings": conditions.settings, "planted": bool(conditions.plant), "code": code}
+    return {"preset": case["preset"], "settings": case["settings"], "planted": bool(case["fixed"].get("plant")), "code": code}
 
 
 def read_program(path: Path) -> Case:

@@ -1,22 +1,18 @@
 """The directed races as jobs of a regression: each sweeps one race under one policy, at one latency of memory. [docs/races.md]"""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqfault_rtl.config import PRESETS
-from seqfault_tb import planted
 from seqfault_tb.machine import POLICIES
-from seqfault_tb.planted import PlantedEngine
 from seqfault_tb.races.catalogue import RACES
 
-from .engine_model import HARNESS_TOP, build_engine
+from .engine_model import HARNESS_TOP
 from .errors import CheckFailed, SeqfaultError, UsageError
-from .job import failed, run_job
-from .simulator import SimulationFailed
+from .job import run_job
+from .regress_run import build_for, failed_result
 
-__all__ = ["LATENCIES", "race_case_name", "races_cases", "run_race_case", "run_races"]
+__all__ = ["LATENCIES", "races_cases", "run_race_case", "run_races"]
 
 JOB = "seqfault_tb.races.job"
 LATENCIES = (2, 20)
@@ -42,22 +38,20 @@ def races_cases(
     ]  # fmt: skip
 
 
-def race_case_name(case: Mapping[str, Any]) -> str:
-    """For a person: `race R1, spec, latency 2`."""
-    return f"race {case['race']}, {case['policy']}, latency {case['latency']}"
-
-
-def run_race_case(case: Mapping[str, Any], *, watchers: Sequence[str] = ()) -> dict[str, Any]:
+def run_race_case(case: Mapping[str, Any], *, watchers: Sequence[str] = (), waves: Path | None = None) -> dict[str, Any]:
     """The result of one case, as that of a program (`seqfault_tb.regression.job`); it never raises: a simulation that dies has failed."""
-    began = time.monotonic()
+    options = {name: case[name] for name in ("preset", "settings", "policy", "latency", "step", "offsets")}
     try:
-        result = run_races([case["race"]], **{key: value for key, value in case.items() if key != "race"}, watchers=watchers)[0]
+        return run_races([case["race"]], **options, watchers=watchers, waves=waves)[0]
     except SeqfaultError as error:
-        origin = {"seed": 0, "profile": f"race:{case['race']}", **{key: case[key] for key in ("preset", "policy", "latency")}}
-        numbers = ("ended", "cycles", "steps", "faults", "interleavings", "interleaved", "failed_reads", "seconds", "offsets")
-        empty: dict[str, Any] = {"counts": {}, "aborts": {}, "commands": {}, "met": {}}
-        result = {**origin, "outcome": "failed", "message": f"{error}\n{error.details}".rstrip(), **dict.fromkeys(numbers, 0), **empty}
-    return {**result, "wall_s": time.monotonic() - began}
+        origin = {
+            "seed": 0,
+            "profile": f"race:{case['race']}",
+            "offsets": 0,
+            "met": {},
+            **{name: case[name] for name in ("preset", "policy", "latency")},
+        }
+        return failed_result(origin, error)
 
 
 def run_races(
@@ -70,12 +64,7 @@ def run_races(
     `plant`: a bug of the RTL (`Plant`). `without`: the writer leaves out its safeguard. `meets`: what the sweeps must have met besides.
     `blind`: the scenario judges alone. `waves`: VCD or FST file to write. Raises `CheckFailed` when the simulation dies.
     """
-    config = PRESETS[preset].with_settings(dict(settings))
-    trace = None if waves is None else waves.suffix.removeprefix(".")
-    try:
-        folder = build_engine(config, engine=PlantedEngine, key=Path(planted.__file__).read_text(), trace=trace)
-    except SimulationFailed as error:
-        raise failed(error) from error
+    folder = build_for(preset, settings, planted=True, waves=waves)
     job = {
         "races": list(names), "preset": preset, "settings": dict(settings), "policy": policy, "latency": latency, "step": step,
         "offsets": list(offsets), "watchers": list(watchers), "plant": plant or "NONE", "without": without, "meets": list(meets), "blind": blind,

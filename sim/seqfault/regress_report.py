@@ -25,7 +25,8 @@ def regress_record(regression: Regression, *, command: str, coverage: Mapping[st
     return {
         "command": command, "programs": len(regression.cases), "done": len(results), "outcomes": {name: outcomes[name] for name in OUTCOMES},
         **{name: regression.total(name) for name in SUMS}, "counts": _sum(results, "counts"), "aborts": _sum(results, "aborts"),
-        "commands": _sum(results, "commands"), "wall_s": round(regression.seconds, 3), "rates": _rates(regression),
+        "commands": _sum(results, "commands"), "wall_s": round(regression.seconds, 3),
+        "rates": {name: round(rate, 1) for name, rate in regression.rates().items()},
         "coverage": {name: coverage[name] for name in ("percent", "points", "problems")},
         "failures": [{name: result.get(name) for name in kept} for result in regression.failures],
     }  # fmt: skip
@@ -62,18 +63,9 @@ def _columns(results: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _rates(regression: Regression) -> dict[str, float]:
-    """Of the whole run, builds excluded."""
-    seconds = max(regression.seconds, 1e-9)
-    return {
-        "cycles_per_second": round(regression.total("cycles") / seconds, 1),
-        "checked_faults_per_minute": round(60 * regression.total("faults") / seconds, 1),
-    }  # fmt: skip
-
-
 def summary_line(regression: Regression) -> str:
     """What was done, and how fast."""
-    rates, done = _rates(regression), len(regression.results)
+    rates, done = regression.rates(), len(regression.results)
     left = f" of {len(regression.cases):,}" if done < len(regression.cases) else ""
     return (
         f"{done:,}{left} programs in {regression.seconds:,.1f} s: {rates['checked_faults_per_minute']:,.0f} checked faults a minute, "

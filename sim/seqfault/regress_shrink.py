@@ -8,15 +8,13 @@ from typing import Any
 import msgspec
 import picire
 
-from seqfault_tb.regression.program import Conditions, Program
+from seqfault_tb.regression.program import Program
 
 from .errors import CheckFailed
 from .regress_case import run_program
 
 __all__ = ["Shrinker", "signature"]
 
-PLAIN = Conditions()
-"""Conditions that nothing special is about."""
 SIMPLER: tuple[dict[str, Any], ...] = (
     {"small_rings": False}, {"error_rate": 0.0}, {"pressure": 0}, {"unzeroed": False}, {"adue": False}, {"mode": "sv39"}, {"latency": 2},
 )  # fmt: skip

@@ -60,14 +60,14 @@ def run_on_cluster(cases: Sequence[Case], address: str, *, run: Run = run_case) 
     except (OSError, ValueError) as error:
         raise EnvironmentLacks(f"no Dask scheduler answers at {address} ({error}); `dask scheduler` starts one") from None
     with client:
-        futures = client.map(run, cases, pure=False, retries=MOST_LOSSES)
-        numbers = {future: number for number, future in enumerate(futures)}
+        numbers = {future: number for number, future in enumerate(client.map(run, cases, pure=False, retries=MOST_LOSSES))}
         seen = time.monotonic()
         try:
             while numbers:
                 ready = [future for future in numbers if future.status in ENDED]
                 for future in ready:
-                    yield numbers.pop(future), _result(future, cases[futures.index(future)])
+                    number = numbers.pop(future)
+                    yield number, _result(future, cases[number])
                 if ready or client.scheduler_info(n_workers=1)["workers"]:
                     seen = time.monotonic()
                 elif time.monotonic() - seen > LONELY_SECONDS:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from seqfault import regress, regress_workers
+from seqfault import regress, regress_case, regress_plan, regress_workers
 from seqfault.cli import run_command
-from seqfault.errors import EnvironmentLacks
+from seqfault.errors import CheckFailed, EnvironmentLacks
 from seqfault.regress import Regression, investigate
 from seqfault.regress_plan import plan
 from seqfault_tb.regression.program import Program
@@ -24,7 +24,7 @@ GOOD = {
     "profile": "mixed", "preset": "small", "policy": "spec", "latency": 20, "outcome": "ok", "message": None, "ended": 900, "cycles": 900,
     "steps": 50,
     "faults": 7, "interleavings": 3, "interleaved": 2, "failed_reads": 0, "counts": {"speculative": 7}, "aborts": {"odd": 1},
-    "commands": {"ZAP": 2}, "seconds": 0.1, "wall_s": 0.2,
+    "commands": {"ZAP": 2}, "seconds": 0.1,
 }  # fmt: skip
 BAD = GOOD | {"outcome": "difference", "message": "cycle 900: C1 passed <b>\nbefore it"}
 
@@ -118,6 +118,30 @@ def test_wrong_use(arguments: list[str], message: str, capfd: Capture, tmp_path:
     assert message in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_simulation_that_dies_while_it_records_waves_has_failed(capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: Any, **__: Any) -> None:
+        raise CheckFailed("the simulation failed", details="a log")
+
+    monkeypatch.setattr(regress_case, "run_program", dies)
+    arguments = ["--seeds", "4:4", *SHARED, "--waves", str(tmp_path / "f.vcd"), "--json", str(tmp_path / "r.json")]
+    assert run_command(["regress", *arguments]) == 1
+    assert "first failure: mixed seed 4, small: failed" in capfd.readouterr().out
+    (failure,) = json.loads((tmp_path / "r.json").read_text())["failures"]
+    assert (failure["outcome"], failure["message"]) == ("failed", "the simulation failed\na log")
+
+
+def test_what_is_built_is_known_without_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"profiles": ["mixed"], "settings": {"svadu": "true"}, "faults": 10}
+    cases = plan([1, 2], presets=["small", "default"], fixed={"plant": None}, **options) + plan(
+        [1], presets=["small"], fixed={"plant": "NONE"}, **options
+    )
+    monkeypatch.setattr(regress_plan, "generate", None)
+    built = []
+    monkeypatch.setattr(regress, "build_for", lambda preset, settings, *, planted, code: built.append((preset, planted, code)))
+    regress.prepare(cases)
+    assert built == [("small", False, False), ("default", False, False), ("small", True, False)]
 
 
 def test_profiles_are_listed(capfd: Capture) -> None:

@@ -11,7 +11,8 @@ import pytest
 from seqfault import regress_races
 from seqfault.errors import CheckFailed, UsageError
 from seqfault.races_document import between, last_column, met_text, table
-from seqfault.regress_races import race_case_name, races_cases, run_race_case, run_races
+from seqfault.regress_plan import case_name
+from seqfault.regress_races import races_cases, run_race_case, run_races
 from seqfault_golden.explore.catalogue import RACES as EXPLORED
 from seqfault_rtl.config import PRESETS
 from seqfault_tb.checked import watched_kernel
@@ -147,7 +148,7 @@ def test_a_sweep_that_never_raced_fails() -> None:
 
 def test_cases_are_what_was_asked_for() -> None:
     cases = races_cases(["R2", "R4"], policies=["spec"], latencies=[7], step=3)
-    assert [race_case_name(case) for case in cases] == ["race R2, spec, latency 7", "race R4, spec, latency 7"]
+    assert [case_name(case) for case in cases] == ["race R2, spec, latency 7", "race R4, spec, latency 7"]
     assert json.loads(json.dumps(cases)) == cases
     assert len(races_cases()) == 25 * 3 * 2
     with pytest.raises(UsageError, match="there is no race 'R26'"):
@@ -179,7 +180,7 @@ def test_the_document_has_the_catalogue_and_what_was_met() -> None:
 
 
 @LONG
-@pytest.mark.parametrize("case", races_cases(), ids=race_case_name)
+@pytest.mark.parametrize("case", races_cases(), ids=case_name)
 def test_every_cycle_of_all(case: dict[str, Any]) -> None:
     result = run_race_case(case)
     _judge([result], [case["race"]])
