@@ -68,9 +68,9 @@ def attach_checker(machine: Checked, kernel: Kernel, checker: Checker, aborts: C
         if event[0] == Step.UNDO:
             aborts[names[event[3]]] += 1
 
-    def on_write(cycle: int, address: int, value: int) -> None:
+    def on_write(cycle: int, address: int, value: int, found: int) -> None:
         if address >= structures:
-            checker.software_write(cycle, address, value)
+            checker.software_write(cycle, address, value, found)
         elif free_ring.start <= address < free_ring.stop:
             checker.software_frames((value,))
 

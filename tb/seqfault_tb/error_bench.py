@@ -70,9 +70,9 @@ class ErrorBench(QueuePins):
         self.steps.append((first, last, outcome))
         self.checker.event(record[1], record[2:])
 
-    def _told(self, cycle: int, address: int, value: int) -> None:
+    def _told(self, cycle: int, address: int, value: int, found: int) -> None:
         if address >= TABLES:
-            self.checker.software_write(cycle, address, value)
+            self.checker.software_write(cycle, address, value, found)
         elif FREE <= address < FREE + 4096:
             self.checker.software_frames((value,))
 

@@ -39,7 +39,7 @@ class FastMachine(Machine):
     latency : cycles from an accepted read to its data, and from a write to its answer.
     watchdog : cycles without any progress after which `wait` raises `HangError`.
     on_event, on_request, on_answer : observers of the merged log, given the record [kind, cycle, fields...]; in order.
-    on_write : observer of software writes (cycle, address, value).
+    on_write : observer of software writes (cycle, address, value, the value before).
     responses : (port, tag, code) of every page response that a port got, in order.
     """
 
@@ -63,7 +63,7 @@ class FastMachine(Machine):
         self.on_event: Observer | None = None
         self.on_request: Observer | None = None
         self.on_answer: Observer | None = None
-        self.on_write: Callable[[int, int, int], None] | None = None
+        self.on_write: Callable[[int, int, int, int], None] | None = None
 
     @property
     def cycle(self) -> int:
@@ -73,9 +73,9 @@ class FastMachine(Machine):
         return self._words[address >> 3]
 
     def write64(self, address: int, value: int) -> None:
-        self._words[address >> 3] = value
+        found, self._words[address >> 3] = self._words[address >> 3], value
         if self.on_write is not None:
-            self.on_write(self._library.sf_cycle(), address, value)
+            self.on_write(self._library.sf_cycle(), address, value, found)
 
     def write_register(self, offset: int, value: int) -> None:
         self._library.sf_write_register(offset, value)

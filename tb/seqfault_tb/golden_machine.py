@@ -49,7 +49,7 @@ class GoldenMachine(Machine):
     responses : (port, tag, code) of every ATS.PRGR, in order.
     violations : what software did against the contract that no event shows.
     on_event, on_request, on_answer : observers of the merged log, given the record [kind, cycle, fields...]; in order.
-    on_write : observer of software writes (cycle, address, value), before they take effect.
+    on_write : observer of software writes (cycle, address, value, the value before), before they take effect.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class GoldenMachine(Machine):
         self.on_event: Observer | None = None
         self.on_request: Observer | None = None
         self.on_answer: Observer | None = None
-        self.on_write: Callable[[int, int, int], None] | None = None
+        self.on_write: Callable[[int, int, int, int], None] | None = None
         self._rings = Rings(self.memory)
         self._rules = SoftwareRules(self, strict)
         self._ports = Ports(self.read64, self._reply, self._rules.translated)
@@ -100,7 +100,7 @@ class GoldenMachine(Machine):
     def write64(self, address: int, value: int) -> None:
         self._rules.software_writes(address, value)
         if self.on_write is not None:
-            self.on_write(self.cycle, address, value)
+            self.on_write(self.cycle, address, value, self.read64(address))
         self.memory[address] = value
 
     def write_register(self, offset: int, value: int) -> None:

@@ -56,7 +56,7 @@ class PinMachine(Machine):
         self.on_event: Callable[[list[int]], None] | None = None
         self.on_request: Callable[[list[int]], None] | None = None
         self.on_answer: Callable[[list[int]], None] | None = None
-        self.on_write: Callable[[int, int, int], None] | None = None
+        self.on_write: Callable[[int, int, int, int], None] | None = None
 
     async def start(self) -> None:
         """Clock, reset, bus models and the tasks that drive and watch the pins."""
@@ -89,9 +89,10 @@ class PinMachine(Machine):
         return self.region.word(address)
 
     def write64(self, address: int, value: int) -> None:
+        found = self.region.word(address)
         self.region.set_word(address, value)
         if self.on_write is not None:
-            self.on_write(self._cycle, address, value)
+            self.on_write(self._cycle, address, value, found)
 
     def write_register(self, offset: int, value: int) -> None:
         self._registers.init_write(offset, value.to_bytes(4, "little"))

@@ -52,8 +52,8 @@ class Stream:
     def command(self, step, **fields):
         return self.event(step, agent=63, **fields)
 
-    def write(self, address, value):
-        return self.add("write", address, value)
+    def write(self, address, value, *found):
+        return self.add("write", address, value, *found)
 
     def request(self, tag=1, vpn=PAGE, access=Access.STORE, port=0):
         return self.add("request", port, tag, vpn << 12 | 0x28, SPACE, access, 1)

@@ -62,7 +62,45 @@ def test_race_lost_too_often(stream, world, play):
     assert checker.agreed, checker.first_difference
 
 
+def raced(s, w, before, new, after, *, found=None, access=Access.STORE, outcome=Outcome.OK):
+    """Software, in a section, has the entry be `before` when the lock of an update to `new` is taken, and writes `after` over `found` later."""
+    aged(s, w).request(access=access).section(5).write(w.entry_of(w.PAGE), before)
+    update(s, w, new, outcome, between=lambda s: s.write(w.entry_of(w.PAGE), after, *[] if found is None else [found]))
+    return s.end_section(4)
+
+
+@pytest.mark.parametrize("found", [None, PTE_A])
+def test_software_clears_a_before_the_swap(stream, world, play, found):
+    """The request found the entry as it is again, whatever it was when the lock was taken."""
+    old, new = unused(world), unused(world) | PTE_A
+    checker = play(translated(raced(stream, world, new, new, old, found=found and old | found, access=Access.LOAD)))
+    assert checker.agreed, checker.first_difference
+
+
+@pytest.mark.parametrize(("found", "remains"), [(PTE_A, PTE_A | PTE_D), (PTE_A | PTE_D, 0)], ids=["before the swap", "after the swap"])
+def test_software_clears_a_of_an_entry_that_may_be_swapped_either_way(stream, world, play, found, remains):
+    """The request may have found it with A or without; what software found tells which swap it was."""
+    old = unused(world)
+    raced(stream, world, old | PTE_A, old | PTE_A | PTE_D, old, found=old | found)
+    checker = play(translated(stream), {world.entry_of(world.PAGE): old | remains})
+    assert checker.agreed, checker.first_difference
+
+
 BUGS = {
+    "swapped what software wrote": (
+        "not the entry with A or D set",
+        lambda s, w: raced(s, w, 0, unused(w) | PTE_A | PTE_D, w.pte_of(FRAME + 1)),
+    ),
+    "swap undoes what software wrote": (
+        "not the entry with A or D set",
+        lambda s, w: raced(s, w, unused(w), unused(w) | PTE_A | PTE_D, w.pte_of(FRAME + 1), found=unused(w)),
+    ),
+    "software found the swap that failed": (
+        "but software found that there",
+        lambda s, w: raced(
+            s, w, unused(w), unused(w) | PTE_A | PTE_D, unused(w), found=unused(w) | PTE_A | PTE_D, outcome=Outcome.RACED
+        ),
+    ),
     "D for a load": ("no request needs", lambda s, w: update(aged(s, w).request(access=Access.LOAD), w, unused(w) | PTE_A | PTE_D)),
     "nobody asked": ("no request needs", lambda s, w: update(aged(s, w), w, unused(w) | PTE_A)),
     "more than A and D": ("no entry of there with A or D set", lambda s, w: update(aged(s, w).request(), w, unused(w) & ~0x2 | PTE_A)),

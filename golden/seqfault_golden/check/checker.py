@@ -83,9 +83,14 @@ class Checker:
 
     # --- the stream -------------------------------------------------------------------------------------------------
 
-    def software_write(self, cycle: int, address: int, value: int) -> None:
-        """Software wrote a 64-bit word of a page table, a VMA node or record, at a byte address."""
-        self._tell(cycle, _SOFTWARE, "write", partial(software.software_write, self.state), address, value)
+    def software_write(self, cycle: int, address: int, value: int, found: int | None = None) -> None:
+        """Software wrote a 64-bit word of a page table, a VMA node or record, at a byte address.
+
+        `found` : what was there, as an atomic operation tells. Without it, this is taken to be what golden knows; while an A/D update of the entry
+        is under way, that it has not happened yet.
+        """
+        before = () if found is None else (found,)
+        self._tell(cycle, _SOFTWARE, "write", partial(software.software_write, self.state), address, value, *before)
 
     def software_frames(self, frames: Iterable[int]) -> None:
         """Software put these frames (PPNs) into the free ring; call it before the ring's tail moves."""

@@ -4,6 +4,7 @@ from ..protocol.world import NotAllowed
 from .history import features_key, table_key, vmas_key
 from .lookups import overlapping_records
 from .state import State
+from .update_steps import meet_software
 
 __all__ = ["software_frames", "software_write", "space_table", "space_vmas"]
 
@@ -22,8 +23,8 @@ def space_vmas(state: State, space: int, pointer: int) -> None:
     state.memory.write(vmas_key(space), pointer, state.now)
 
 
-def software_write(state: State, address: int, value: int) -> None:
-    """W2 and software's own page-table work.
+def software_write(state: State, address: int, value: int, found: int | None = None) -> None:
+    """W2 and software's own page-table work; `found` : what was there.
 
     "Software may write a leaf entry of a VMA directly only between MM.LOCK .. SEQ.BEGIN id, IOFENCE.C(PR) and SEQ.END id, or where no record
     covers it. [..] software writes an upper entry [..] only in such a section of every VMA that overlaps what the entry translates". [contract,
@@ -38,6 +39,8 @@ def software_write(state: State, address: int, value: int) -> None:
                 what = f"leaf entry of page {vpn:#x}" if level == 0 else f"entry of level {level} for page {vpn:#x}"
                 raise NotAllowed(f"software writes the {what} outside a section of VMA {record.id}, which it concerns")
     state.memory.write(address, value, state.now)
+    state.unknown.pop(address, None)
+    meet_software(state, address, value, found)
     if old != value:
         state.frames.unmap(address)  # also in a table that was unlinked before software cleared it
     if place is not None:

@@ -58,12 +58,16 @@ class Update:
     space: int
     vpn: int
     address: int
+    olds: list[int]
+    """Entries that its request may have found, and of which `new` is the one with A or D set: it swaps one of them."""
     old: int
     new: int
     possible: bool
-    """`new` is `old` with A or D set: the swap may succeed."""
+    """`old` is one of `olds`: the swap may succeed."""
     began: int
     """Tick of AD_LOCK."""
+    done: bool = False
+    """Software has found `new`, and written over it."""
 
 
 class State(PlainWorld):

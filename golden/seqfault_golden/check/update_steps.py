@@ -1,7 +1,7 @@
 """A/D updates as steps: AD_LOCK, then the swap in memory, then AD_UPDATE. [contract, PTE locks; Priv 12.3.2, step 9]
 
 The functions follow the rules of `find_steps`: `NotAllowed`, or the step's change. Between the two steps memory may hold the old entry or the
-new one. Entries of Sv32 are not modelled.
+new one, and software, which knows no PTE lock, may write. Entries of Sv32 are not modelled.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from .history import ADUE, features_key
 from .lookups import table_of, walk_ends_at
 from .state import State, Update
 
-__all__ = ["ad_lock", "ad_update", "update_event"]
+__all__ = ["ad_lock", "ad_update", "meet_software", "update_event"]
 
 
 def ad_lock(state: State, space: int, vpn: int, address: int, new: int, since: int) -> None:
@@ -33,9 +33,21 @@ def ad_lock(state: State, space: int, vpn: int, address: int, new: int, since: i
     old = state.memory.read(address)
     state.pte_locks[table] = UPDATE_AGENT
     state.leaf_changed = state.now
-    state.update = Update(space, vpn, address, old, new, old in olds, state.now)
+    state.update = Update(space, vpn, address, olds, old, new, old in olds, state.now)
     if state.update.possible:
         state.memory.write_unsettled(address, new, state.now)
+
+
+def meet_software(state: State, address: int, value: int, found: int | None) -> None:
+    """Software has written an entry that held `found`: the swap of a running update has been, or may come if it finds there what it looks for."""
+    update = state.update
+    if update is None or update.address != address or update.done:
+        return
+    update.done = update.possible and found == update.new
+    if not update.done:
+        update.old, update.possible = value, value in update.olds
+        if update.possible:
+            state.memory.write_unsettled(address, update.new, state.now)
 
 
 def ad_update(state: State, outcome: int, space: int, vpn: int, address: int, new: int) -> None:
@@ -48,12 +60,15 @@ def ad_update(state: State, outcome: int, space: int, vpn: int, address: int, ne
             raise NotAllowed("BUS_ERROR although memory answers every access")
         state.unknown[address] = state.now
     elif outcome == Outcome.RACED:
+        if update.done:
+            raise NotAllowed(f"AD_UPDATE to {new:#x} failed, but software found that there")
         state.memory.revert(address)
     else:
         if not update.possible:
             raise NotAllowed(f"AD_UPDATE writes {new:#x} over {update.old:#x}: not the entry with A or D set")
-        state.memory.settle(address, state.now)
-        state.tables.entry_written(address, update.old, new)
+        if not update.done:
+            state.memory.settle(address, state.now)
+            state.tables.entry_written(address, update.old, new)
     del state.pte_locks[table_of(address)]
     state.leaf_changed = state.now
     state.update = None
