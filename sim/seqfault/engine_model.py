@@ -7,7 +7,7 @@ import seqfault_tb
 from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
 from seqfault_tb import planted
-from seqfault_tb.harness_top import HARNESS_FILES, HarnessTop, harness_files, vector_bits
+from seqfault_tb.harness_top import HARNESS_FILES, MAIN_FILE, HarnessTop, harness_files, vector_bits
 
 from . import coverage_verilog
 from .coverage_verilog import sourced_verilog
@@ -41,6 +41,7 @@ def build_engine(
         verilog_key=f"{rtl_key(*sources)} {config!r} {key}",
         generated=harness_files(config),
         files=[folder / name for name in HARNESS_FILES],
+        main=folder / MAIN_FILE if trace else None,
         all_public=False,
         trace=trace,
         optimise=verilog is None,

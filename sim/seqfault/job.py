@@ -18,13 +18,14 @@ POLL_SECONDS = 0.25
 
 def run_job(
     folder: Path, top: str, test_module: str, description: Mapping[str, Any], *, seed: int, waves: Path | None = None,
-    progress: Callable[[int], None] | None = None, code: bool = False,
+    waves_from: int = 0, progress: Callable[[int], None] | None = None, code: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Run a job on a built model; returns its result.
 
     Parameters
     ----------
     description : what the job is told, besides `result` and `progress`: the files for its result, and for a number that says how far it is.
+    waves : VCD or FST file to write, from the time `waves_from` on (picoseconds).
     progress : called with that number now and then.
     code : the model counts lines and toggles: the result gets what it has counted (`RtlCounts`), as "code".
 
@@ -36,11 +37,12 @@ def run_job(
         job, result, done = (Path(scratch) / name for name in ("job.json", "result.json", "progress"))
         counts = Path(scratch) / "coverage.dat" if code else None
         job.write_text(json.dumps({**description, "result": str(result), "progress": str(done)}))
+        environment = {"SEQFAULT_JOB": os.fspath(job), "SEQFAULT_WAVES_FROM": str(waves_from)}
         failure: list[SimulationFailed] = []
 
         def simulate() -> None:
             try:
-                run_model(folder, top, test_module, waves=waves, seed=seed, environment={"SEQFAULT_JOB": os.fspath(job)}, coverage=counts)
+                run_model(folder, top, test_module, waves=waves, seed=seed, environment=environment, coverage=counts)
             except SimulationFailed as error:
                 failure.append(error)
 

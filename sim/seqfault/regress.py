@@ -23,6 +23,8 @@ from .waves_evidence import leave_evidence
 __all__ = ["Regression", "investigate", "prepare"]
 
 PROGRAM_FILE, WAVES_FILE = "program.json", "failure.vcd"
+LAST_CYCLES, HANG_CYCLES = 20_000, 60_000
+"""Cycles before the end of a program that are recorded, about 10 kB each: more than a fault takes; of a hang, which is noticed late, more."""
 
 
 @dataclass
@@ -94,14 +96,16 @@ def investigate(
     if "race" in case:
         small = case | {"offsets": [result["offset"]] if result.get("offset") is not None else []}
     else:
-        program = Shrinker(case_program(case), result, seconds=seconds, on_run=on_run).shrink()
-        small = {"program": program.to_json()}
+        shrinker = Shrinker(case_program(case), result, seconds=seconds, on_run=on_run)
+        program = shrinker.shrink()
+        result, small = shrinker.result, {"program": program.to_json()}
         files.append(folder / PROGRAM_FILE)
         with OutputFile(files[0]) as file:
             file.write_text(msgspec.json.format(msgspec.json.encode(program)).decode() + "\n")
     with _scratch(folder) as waves:
-        again = run_case(small | {"watchers": ()}, waves=waves)
-        files += leave_evidence(waves, folder, cycle=again["ended"] or None if again["outcome"] != "ok" else None)
+        since = 0 if program is None else max(0, result["ended"] - (HANG_CYCLES if result["outcome"] == "hang" else LAST_CYCLES))
+        again = run_case(small | {"watchers": ()}, waves=waves, since=since)
+        files += leave_evidence(waves, folder, cycle=again["ended"] or None if again["outcome"] != "ok" else None, since=since)
     return program, files
 
 

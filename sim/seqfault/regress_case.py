@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from seqfault_tb.fast_machine import CLOCK_NS
 from seqfault_tb.regression.golden_view import golden_file
 from seqfault_tb.regression.program import Program
 
@@ -19,27 +20,32 @@ __all__ = ["WATCHERS", "run_case", "run_program"]
 JOB = "seqfault_tb.regression.job"
 WATCHERS = ("statistics", "coverage")
 """What is noted of every program."""
+BEFORE_SINCE = 100
+"""Cycles that a waveform begins early: a cycle's number says only roughly when it is."""
 
 
 def run_program(
-    program: Program, *, watchers: Sequence[str] = WATCHERS, waves: Path | None = None, golden_view: Path | None = None,
+    program: Program, *, watchers: Sequence[str] = WATCHERS, waves: Path | None = None, golden_view: Path | None = None, since: int = 0,
     progress: Callable[[int], None] | None = None, code: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Simulate a program; returns its result (`seqfault_tb.regression.job`).
 
-    `waves` : VCD or FST file to write, `golden_view` : what the golden model says to each step, beside it. `code` : count lines and toggles.
+    `waves` : VCD or FST file to write, from some time before the cycle `since` on; `golden_view` : what the golden model says to each step from
+    that cycle on, beside it. `code` : count lines and toggles.
     Raises `CheckFailed` when the simulation dies.
     """
     conditions = program.conditions
     folder = build_for(conditions.preset, conditions.settings, planted=bool(conditions.plant), waves=waves, code=code)
-    job = {"program": program.to_json(), "watchers": list(watchers), "golden_view": None if golden_view is None else str(golden_view)}
-    return run_job(folder, HARNESS_TOP, JOB, job, seed=program.seed, waves=waves, progress=progress, code=code)
+    view = None if golden_view is None else str(golden_view)
+    job = {"program": program.to_json(), "watchers": list(watchers), "golden_view": view, "since": since}
+    begin = max(0, since - BEFORE_SINCE) * CLOCK_NS * 1000
+    return run_job(folder, HARNESS_TOP, JOB, job, seed=program.seed, waves=waves, waves_from=begin, progress=progress, code=code)
 
 
-def run_case(case: Case, *, waves: Path | None = None) -> dict[str, Any]:
+def run_case(case: Case, *, waves: Path | None = None, since: int = 0) -> dict[str, Any]:
     """The case's result; it never raises: a simulation that dies has failed.
 
-    `waves` : VCD or FST file to write, if it is a program with golden's view beside it.
+    `waves` : VCD or FST file to write, if it is a program from about the cycle `since` on, with golden's view beside it.
     """
     waves = waves and waves.resolve()
     watchers = case.get("watchers", WATCHERS)
@@ -47,7 +53,8 @@ def run_case(case: Case, *, waves: Path | None = None) -> dict[str, Any]:
         return run_race_case(case, watchers=watchers, waves=waves)
     program = case_program(case)
     try:
-        return run_program(program, watchers=watchers, waves=waves, golden_view=waves and golden_file(waves), code=case.get("code", False))
+        view = waves and golden_file(waves)
+        return run_program(program, watchers=watchers, waves=waves, golden_view=view, since=since, code=case.get("code", False))
     except SeqfaultError as error:
         conditions = program.conditions
         origin = {name: getattr(conditions, name) for name in ("preset", "policy", "latency")}

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -24,6 +25,10 @@ def signature(result: dict[str, Any]) -> tuple[str, str]:
     """What two failures of one cause have in common: the outcome, and the message's first line without its numbers."""
     first = (result["message"] or "").partition("\n")[0]
     return result["outcome"], re.sub(r"\b(0x[0-9a-f]+|\d+)\b", "#", first)
+
+
+class _TimeOver(Exception):
+    """Ends picire's search: of thousands of actions, it alone takes minutes and gigabytes."""
 
 
 class Shrinker:
@@ -57,16 +62,14 @@ class Shrinker:
         whole = self.program
         places = [(number, index) for number, thread in enumerate(whole.threads) for index in range(len(thread.actions))]
 
-        failing = {tuple(places)}  # picire asks again, and time may be over then
-
         def test(kept: list[tuple[int, int]], _: object) -> picire.Outcome:
-            if tuple(kept) not in failing and not self._try(_with(whole, set(kept))):
-                return picire.Outcome.PASS
-            failing.add(tuple(kept))
-            return picire.Outcome.FAIL
+            if time.monotonic() > self._until:
+                raise _TimeOver
+            return picire.Outcome.FAIL if kept == places or self._try(_with(whole, set(kept))) else picire.Outcome.PASS
 
-        if places:
-            picire.DD(test, cache=picire.ConfigCache())(places)
+        with suppress(_TimeOver):
+            if places:
+                picire.DD(test, cache=picire.ConfigCache())(places)
 
     def _try(self, program: Program) -> bool:
         """Whether it fails in the same way; then it is the smallest so far."""

@@ -26,6 +26,7 @@ from .verilog_text import component_verilog
 
 __all__ = ["Model", "SimulationFailed", "build_model", "cache_folder", "run_block", "run_model", "verilator_program"]
 
+COCOTB_MAIN = Path(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp"
 VERILATOR_ARGUMENTS = ("-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "--timescale", "1ns/1ps")
 """Warnings do not stop a build: Amaranth's Verilog gives many that mean nothing (`seqfault verilog` is linted in a test of its own)."""
 
@@ -45,6 +46,7 @@ class Model:
     verilog : Verilog source text, or a function that makes it if the model has to be built; then `verilog_key` stands for its content.
     generated : further files by name and content, found by `include.
     files : further source files (.sv, .vlt, .cpp), by path; their content counts for the cache.
+    main : the main program instead of cocotb's, which it can include as `verilator.cpp`.
     all_public : make every signal visible to cocotb (slows the model); without it only those marked public.
     trace : None, "vcd" or "fst".
     arguments : further Verilator arguments.
@@ -57,6 +59,7 @@ class Model:
     verilog_key: str = ""
     generated: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[Path] = ()
+    main: Path | None = None
     all_public: bool = True
     trace: str | None = None
     arguments: Sequence[str] = ()
@@ -68,7 +71,7 @@ class Model:
         content = self.verilog if isinstance(self.verilog, str) else self.verilog_key
         parts = [self.top, content, dict(self.generated), self.all_public, self.trace, list(self.arguments), self.optimise]
         parts += [verilator_program(), _version_of(verilator_program()), _version_of(_compiler()), str(cocotb_tools.config.libs_dir)]
-        for file in self.files:
+        for file in [*self.files, *([self.main] if self.main else [])]:
             parts += [file.name, file.read_text()]
         digest.update(repr(parts).encode())
         return digest.hexdigest()[:20]
@@ -147,6 +150,9 @@ class _Runner(Verilator):
                 # our header has the two functions inline; the linker is content with an empty library
                 subprocess.run(["ar", "rcs", str(self.build_dir / "liblz4.a")], check=True)
                 commands[0] += ["-CFLAGS", f"-I{Path(__file__).parent / 'lz4_literal'}", "-LDFLAGS", f"-L{self.build_dir}"]
+        if self._model.main is not None:
+            commands[0] = [str(self._model.main) if Path(word) == COCOTB_MAIN else word for word in commands[0]]
+            commands[0] += ["-CFLAGS", f"-I{COCOTB_MAIN.parent}"]
         commands[0] += [str(file) for file in self._model.files]
         ready = sorted(self._model.runtime().glob("verilated*.o"))
         if ready:  # copied between the two commands: make takes them for newer than the makefile that Verilator has just written

@@ -115,7 +115,7 @@ def _follow(events: Iterator[WaveEvent], numbers: FaultNumbers) -> Iterator[Wave
     """Give every step of a fault context the number of its fault, and the address, space and VMA id of its attempt."""
     attempts: dict[int, WaveEvent] = {}
     for event in events:
-        if event.agent == COMMAND_UNIT:
+        if event.agent in (COMMAND_UNIT, UPDATE_AGENT):
             yield event
             continue
         if number := numbers.number_of(event):

@@ -21,19 +21,20 @@ EARLIER, LATER = 200, 50
 """Faults that the page shows before and after the one that differs."""
 
 
-def leave_evidence(waveform: Path, folder: Path, *, cycle: int | None) -> list[Path]:
+def leave_evidence(waveform: Path, folder: Path, *, cycle: int | None, since: int = 0) -> list[Path]:
     """Write into `folder` (made if needed) what is to be seen of the first difference of a recorded run; returns the files.
 
     Parameters
     ----------
     waveform : VCD or FST, with golden's view beside it if there is one. cycle : of the first difference; None: the end of the run.
+    since : the cycle in which the view begins; the waveform may begin earlier.
 
     Raises
     ------
     UsageError : the waveform or the view cannot be used, or the folder cannot be written.
     """
     file = WaveFile(waveform)
-    events = list(read_events(file))
+    events = [event for event in read_events(file) if event.cycle >= since]
     golden = read_golden(waveform)
     if golden is not None:
         golden.fit(waveform, events)
@@ -46,7 +47,7 @@ def leave_evidence(waveform: Path, folder: Path, *, cycle: int | None) -> list[P
         first = min(first, max(at - MARGIN, 0))
     else:
         first, last = max(0, at - LEAD), at + MARGIN
-    name = f"fault-{number}" if number else f"cycle-{at}"
+    name = f"fault-{number}" if number and not since else f"cycle-{at}"  # numbers count from the waveform's beginning
     written = cut_cycles(file, folder / f"{name}.vcd", first, last, golden)
     small = WaveFile(folder / f"{name}.vcd")
     written += write_set_up(small, gtkw=folder / f"{name}.gtkw", surfer=folder / f"{name}.sucl", cycle=at)

@@ -13,11 +13,13 @@ from seqfault_rtl.config import EngineConfig
 from seqfault_rtl.engine import Engine
 from seqfault_rtl.messages import Outcome, Step
 
-__all__ = ["EVENT_FIELDS", "HARNESS_FILES", "HarnessTop", "harness_files", "vector_bits"]
+__all__ = ["EVENT_FIELDS", "HARNESS_FILES", "MAIN_FILE", "HarnessTop", "harness_files", "vector_bits"]
 
 WORD = 32
 EVENT_FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
 HARNESS_FILES = ("seqfault_harness.cpp", "seqfault_sim.sv")
+MAIN_FILE = "seqfault_main.cpp"
+"""The main program of a simulation that records a waveform."""
 _EVENT_WIDTHS = (6, 6, 6, 5, 16, 48, 16, 32, 64, 64)
 _POINTERS = ("cq_head", "pq_tail", "free_head", "released_tail", "cqcsr", "completion_tail")
 _ANSWER = {"VALID": 1, "TAG": 1, "STATUS": 1, "HOW": 1, "REASON": 1, "PA": 2}

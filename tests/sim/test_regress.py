@@ -11,7 +11,10 @@ from seqfault import regress, regress_case, regress_plan, regress_workers
 from seqfault.cli import run_command
 from seqfault.errors import CheckFailed, EnvironmentLacks
 from seqfault.regress import Regression, investigate
+from seqfault.regress_case import BEFORE_SINCE
 from seqfault.regress_plan import plan
+from seqfault.waves import read_events
+from seqfault.waves_evidence import leave_evidence
 from seqfault_tb.regression.program import Program
 from seqfault_tb.regression.watch import Watcher, watch
 
@@ -216,3 +219,15 @@ def test_what_a_failure_leaves(tmp_path: Path) -> None:
     waves = tmp_path / "again.vcd"
     assert run_command(["regress", "--program", str(tmp_path / "program.json"), "--waves", str(waves), "--artifacts", str(tmp_path / "more")]) == 1
     assert waves.stat().st_size
+
+
+@LONG
+def test_of_a_long_run_only_its_end_is_recorded(tmp_path: Path) -> None:
+    case, result = failing()
+    waves = tmp_path / "end.vcd"
+    since = result["ended"] - 500
+    again = regress_workers.run_case(case, waves=waves, since=since)
+    assert again["ended"] == result["ended"]
+    cycles = [event.cycle for event in read_events(waves)]
+    assert since - 2 * BEFORE_SINCE < cycles[0] < since < cycles[-1]
+    assert leave_evidence(waves, tmp_path / "left", cycle=again["ended"], since=since)

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from seqfault import regress_shrink
 from seqfault.errors import CheckFailed
 from seqfault.regress_shrink import Shrinker, signature
 from seqfault_tb.regression.generate import generate
@@ -87,6 +88,14 @@ def test_no_time_no_change(seconds: float) -> None:
     shrinker = Shrinker(PROGRAM, judge(PROGRAM), seconds=seconds, run=judge)
     assert shrinker.shrink() == PROGRAM
     assert shrinker.runs == 0
+
+
+def test_thousands_of_actions_are_not_searched_when_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """picire would go on by itself, for minutes and gigabytes."""
+    program, asked = generate(7, profile="races", preset="small", faults=5000), []
+    monkeypatch.setattr(regress_shrink, "_with", lambda program, kept: asked.append(len(kept)) or program)
+    Shrinker(program, judge(PROGRAM), seconds=0, run=judge).shrink()
+    assert len(asked) <= 1
 
 
 def test_numbers_do_not_tell_failures_apart() -> None:

@@ -46,13 +46,13 @@ class GoldenView(Watcher):
     Parameters
     ----------
     checker : that of the run. Its steps come here after it has judged them (`watch`).
-    path : the file, written as the run goes. about : what the run is, for people: goes into the header.
+    path : the file, written as the run goes. about : what the run is, for people: goes into the header. since : the first cycle that is in it.
     """
 
     name = "golden_view"
 
-    def __init__(self, checker: "Checker", path: Path, about: Mapping[str, Any] | None = None) -> None:
-        self._checker = checker
+    def __init__(self, checker: "Checker", path: Path, about: Mapping[str, Any] | None = None, *, since: int = 0) -> None:
+        self._checker, self._since = checker, since
         self._file = path.open("w")
         self._events = self._differences = 0
         self._cycle = 0
@@ -71,7 +71,10 @@ class GoldenView(Watcher):
         self._cycle = cycle
         verdict = self._verdict(cycle, first)
         line: dict[str, Any] = {"cycle": cycle, "agent": agent, "first": first, "last": last, "outcome": outcome}
-        self._write({**line, **self._held(agent, first, vma_id), "verdict": verdict})
+        held = self._held(agent, first, vma_id)
+        if cycle < self._since:
+            return
+        self._write({**line, **held, "verdict": verdict})
         if verdict == "not allowed":
             self._differ(self._events)
         self._events += 1

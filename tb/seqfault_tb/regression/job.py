@@ -41,15 +41,16 @@ async def regression_job(dut: SimHandleBase) -> None:
     golden_view = Path(job["golden_view"]) if job.get("golden_view") else None
     result = await run_program(
         dut, Program.from_json(job["program"]), watchers=[WATCHERS[name]() for name in job["watchers"]], golden_view=golden_view,
-        progress=Path(job["progress"]),
+        since=job.get("since", 0), progress=Path(job["progress"]),
     )  # fmt: skip
     Path(job["result"]).write_text(json.dumps(result))
 
 
 async def run_program(
-    dut: SimHandleBase, program: Program, *, watchers: list[Watcher], golden_view: Path | None = None, progress: Path | None = None,
+    dut: SimHandleBase, program: Program, *, watchers: list[Watcher], golden_view: Path | None = None, since: int = 0, progress: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Run it and judge: the job's result, with that of each watcher under its name. `golden_view` : a file for `GoldenView`.
+    """Run it and judge: the job's result, with that of each watcher under its name. `golden_view` : a file for `GoldenView`, which
+    begins in the cycle `since`.
 
     Its `outcome` is "ok", "difference" (the checker's), "hang", or "failed" (the testbench's own checks); `message` says what is wrong, in the cycle
     `ended`. A difference ends the run.
@@ -61,7 +62,7 @@ async def run_program(
     machine.disturb(seed=program.seed + 1, pressure=program.conditions.pressure, error_rate=program.conditions.error_rate)
     kernel, checker, aborts = prepare(machine, program.conditions, program.seed)
     overlaps = Interleavings()
-    view = GoldenView(checker, golden_view, {"seed": program.seed, "profile": program.profile}) if golden_view else None
+    view = GoldenView(checker, golden_view, {"seed": program.seed, "profile": program.profile}, since=since) if golden_view else None
     watch(machine, [overlaps, *watchers, *([view] if view else [])])
     for watcher in watchers:
         watcher.start(kernel)
