@@ -67,6 +67,7 @@ class CommandBench:
         self.pinned = self.walking = 0
         self.released_idle = True
         self.readers_come = self.others_lock = 0.05
+        self.unread = 0.5
 
     async def start(self) -> None:
         dut = self.dut
@@ -117,7 +118,7 @@ class CommandBench:
         self.write.drive()
         await Timer(SETTLE_NS, unit="ns")
         space, table, vma_id = int(dut.mm_space.value), int(dut.lock_table.value) * PAGE, int(dut.sequence_id.value)
-        unread, self.sweeping = rng.random() < 0.5, rng.random() < 0.3
+        unread, self.sweeping = rng.random() < self.unread, rng.random() < 0.3
         dut.invalidating.value = self.sweeping
         dut.mm_held.value = space in self.mm_writers
         dut.mm_free.value = space not in self.mm_writers and not self.mm_readers.get(space)

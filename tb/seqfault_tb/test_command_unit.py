@@ -321,6 +321,28 @@ async def small_queue(dut) -> None:
 
 
 @cocotb.test()
+async def switched_off(dut) -> None:
+    """A command under way when the queue is switched off is executed, and the unit is busy until then: here a SEQ.BEGIN, which claims its VMA while
+    it waits for those that hold it."""
+    bench = await bench_of(dut, 11)
+    await bench.run([lock(1)])
+    bench.unread, bench.events = 0.0, []
+    bench.posted.append(begin(1, 7))
+    for _ in range(40):
+        await bench.cycle()
+    dut.queue.value = 0
+    for _ in range(40):
+        await bench.cycle()
+        assert (int(dut.busy.value), int(dut.sequence_claim.value), int(dut.sequence_id.value)) == (1, 1, 7), "still waiting"
+    assert not bench.events
+    bench.unread = 1.0
+    for _ in range(40):
+        await bench.cycle()
+    assert [event["first"] for event in bench.events] == [STEP["SEQ_BEGIN"]]
+    assert (int(dut.busy.value), int(dut.sequence_claim.value)) == (0, 0)
+
+
+@cocotb.test()
 async def random_commands(dut) -> None:
     """Mixed commands of several spaces, some of them wrong."""
     bench = await bench_of(dut, 9)

@@ -77,6 +77,22 @@ class Misled(CommandUnit):
         m.d.comb += self._step.srcu_refused.eq(0)
 
 
+class Idle(CommandUnit):
+    """Is never busy."""
+
+    def _connect_queue(self, m):
+        super()._connect_queue(m)
+        m.d.comb += self.busy.eq(0)
+
+
+class Modest(CommandUnit):
+    """A writer that waits for its VMA does not claim it."""
+
+    def _connect_tables(self, m):
+        super()._connect_tables(m)
+        m.d.comb += self.sequence_claim.eq(0)
+
+
 @pytest.mark.parametrize(
     ("mutant", "testcase", "complaint"),
     in_short(
@@ -84,6 +100,8 @@ class Misled(CommandUnit):
         [
             (Unlocked, "sweeps", "which somebody else holds"),
             (Forgetful, "fences", "assert not True"),
+            (Idle, "switched_off", "still waiting"),
+            (Modest, "switched_off", "still waiting"),
             (Loud, "calls_and_responses", "'response', 'response'"),
             (Misled, "calls_and_responses", "event [0-9]+ is"),
             (Impatient, "random_commands", "MM_LOCK while readers hold it"),
