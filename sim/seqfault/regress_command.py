@@ -54,6 +54,12 @@ def regress(
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write the outcomes as JUnit XML.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page about the run.")] = None,
     coverage: Annotated[Path | None, typer.Option("--coverage", metavar="FILE", help="Write functional and code coverage, with its holes.")] = None,
+    goal: Annotated[
+        float | None, typer.Option("--coverage-goal", min=0, max=100, metavar="PERCENT", help="Fail when fewer functional bins are reached.")
+    ] = None,
+    database: Annotated[
+        Path | None, typer.Option("--coverage-database", metavar="FILE", help="Write cocotb-coverage's database (.xml, .yml) for its own tools.")
+    ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")] = None,
 ) -> None:
     """Race random faults against random changes of their address spaces, every step checked by the golden model.
@@ -70,6 +76,8 @@ def regress(
         return
     if waves is not None and waves.suffix not in (".vcd", ".fst"):
         raise UsageError(f"--waves: {waves} must end in .vcd or .fst")
+    if database is not None and database.suffix not in (".xml", ".yml", ".yaml"):
+        raise UsageError(f"--coverage-database: {database} must end in .xml or .yml")
     from .regress_plan import parse_seeds, plan, read_program
 
     if program is not None:
@@ -89,15 +97,17 @@ def regress(
         raise UsageError(f"--waves goes with one program, not {len(cases)}: `--seeds 3:3`, or --program FILE")
     with ExitStack() as stack:
         json_file = stack.enter_context(json_output(json_path))
-        files = {name: stack.enter_context(optional_file(path)) for name, path in (("junit", junit), ("html", html), ("coverage", coverage))}
+        outputs = {"junit": junit, "html": html, "coverage": coverage, "database": database}
+        files = {name: stack.enter_context(optional_file(path)) for name, path in outputs.items()}
         require_simulation_tools(fst=waves is not None and waves.suffix == ".fst")
-        _regress(cases, jobs, scheduler, artifacts, shrink, waves, files, json_path, json_file)
+        _regress(cases, jobs, scheduler, artifacts, shrink, waves, goal, files, json_path, json_file)
 
 
 def _regress(
     cases: "list[Case]", jobs: int | None, scheduler: str | None, artifacts: Path, shrink: float, waves: Path | None,
-    files: dict[str, OutputFile | None], json_path: Path | None, json_file: OutputFile | None,
+    goal: float | None, files: dict[str, OutputFile | None], json_path: Path | None, json_file: OutputFile | None,
 ) -> None:  # fmt: skip
+    from .coverage import check_coverage, merge
     from .regress import Regression, prepare
     from .regress_report import failure_text, regress_record, regress_tables
 
@@ -117,7 +127,7 @@ def _regress(
     regression.finish()
     alone = waves is not None or not regression.failures
     left = [] if stopped is not None or alone else _left(regression, artifacts, shrink)
-    coverage = _coverage(regression, files["coverage"])
+    coverage = _coverage(regression, files)
     command = f"seqfault {shlex.join(sys.argv[1:])}"
     _write_reports(regression, files, command, coverage["points"])
     tables = regress_tables(regression, coverage, whole=files["coverage"] is not None)
@@ -130,6 +140,8 @@ def _regress(
     if failures:
         first = failures[0]
         raise CheckFailed(f"{len(failures)} of {len(regression.results)} programs failed; the first: {first['repeat']}")
+    if goal is not None:
+        check_coverage(merge(regression.results), goal)
 
 
 def _races(names: Sequence[str], policy: str | None, latency: int | None) -> "list[Case]":
@@ -193,13 +205,17 @@ def _beside(paths: Sequence[str], page: Path) -> list[str]:
     return [os.path.relpath(path, page.parent) for path in paths]
 
 
-def _coverage(regression: "Regression", file: OutputFile | None) -> dict[str, Any]:
-    """What was reached; `file` gets it too."""
+def _coverage(regression: "Regression", files: dict[str, OutputFile | None]) -> dict[str, Any]:
+    """What was reached; the files for it get it too."""
+    from .coverage import export_database, merge
     from .coverage_report import coverage_record
 
     record = coverage_record(regression.results)
-    if file is not None:
+    if (file := files["coverage"]) is not None:
         file.write_text(json.dumps(record, indent=1) + "\n")
+    if (file := files["database"]) is not None:
+        export_database(merge(regression.results), file.temporary)
+        file.commit()
     return record
 
 

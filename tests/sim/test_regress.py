@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -86,6 +87,16 @@ def test_a_failure_is_repeated_by_one_line(fake: Callable, capfd: Capture, tmp_p
     assert 'href="left/mixed-seed-2-small/program.json"' in files["html"].read_text()
 
 
+def test_a_goal_of_coverage(fake: Callable, capfd: Capture, tmp_path: Path) -> None:
+    fake({})
+    database = tmp_path / "coverage.xml"
+    arguments = ["regress", "--seeds", "1", *SHARED, "--coverage-database", str(database)]
+    assert run_command([*arguments, "--coverage-goal", "0"]) == 0
+    assert ElementTree.parse(database).getroot().find(".//kind") is not None
+    assert run_command([*arguments, "--coverage-goal", "0.5"]) == 1
+    assert "coverage is 0.00 %, not 0.5 %" in capfd.readouterr().err
+
+
 def test_what_is_done_is_reported_after_ctrl_c(fake: Callable, capfd: Capture) -> None:
     fake({1: KeyboardInterrupt()})
     assert run_command(["regress", "--seeds", "3", *SHARED]) == 130
@@ -110,6 +121,7 @@ def test_what_is_done_is_reported_when_the_workers_are_gone(fake: Callable, capf
         (["--plant", "TREE"], "unknown planted bug 'TREE'"),
         (["--waves", "a.txt"], "--waves: a.txt must end in .vcd or .fst"),
         (["--waves", "a.vcd"], "--waves goes with one program, not 20"),
+        (["--coverage-database", "a.txt"], "--coverage-database: a.txt must end in .xml or .yml"),
         (["--program", "nowhere.json"], "nowhere.json: No such file"),
         (["--json", "/nowhere/x.json"], "/nowhere/x.json"),
     ],

@@ -171,7 +171,7 @@ def _operations(rng: Random, shape: Shape, regions: int) -> tuple[Action, ...]:
     if not shape.aging:
         kinds = ["protect", "protect", "protect all", "discard", "unmap", "map", "map"]
     if shape.mlocks:
-        kinds = ["mlock"] * 5 + ["discard all", "discard all", "map", "age"]
+        kinds = ["mlock"] * 5 + ["discard all", "discard all", "map", "age", "invalidate", "invalidate"]
     kinds = kinds * 4 + [
         "invalidate",
         *["fork"] * 6 * shape.forks,
