@@ -9,7 +9,7 @@ from seqfault_tb.bench_tables import MODES, level_two_pages, pages_of
 from .bench_fault_plan import fault_tasks, mutator_tasks, policy_tasks
 from .bench_task import Task
 from .errors import UsageError
-from .explore_cases import processors
+from .processors import processors
 
 __all__ = ["LATENCIES", "NAMES", "Task", "plan"]
 

@@ -22,7 +22,7 @@ from seqfault_golden.explore.result import Exploration
 
 from .errors import SeqfaultError
 
-__all__ = ["CaseResult", "case_name", "explore_case", "explore_cases", "processors"]
+__all__ = ["CaseResult", "case_name", "explore_case", "explore_cases"]
 
 POLL = 0.25
 """Seconds between looks at how many states the processes have found."""
@@ -75,11 +75,6 @@ class CaseResult:
 def case_name(case: Case) -> str:
     """Scenario and removed safeguards: "munmap without c3"."""
     return case.scenario if case.mutation is None else f"{case.scenario} without {case.mutation}"
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def explore_case(case: Case, *, limit: int | None = None, progress: Callable[[int, int], None] | None = None) -> CaseResult:

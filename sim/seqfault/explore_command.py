@@ -48,9 +48,9 @@ def explore(
         raise UsageError("--document goes with --all, and without --limit: it states whole state spaces")
     if listed and html_path is not None:
         raise UsageError("--html goes with a scenario or --all")
-    from .explore_cases import processors
     from .explore_report import catalogue_tables, list_record, list_tables
     from .explore_timeline import case_tables
+    from .processors import processors
 
     with json_output(json_path) as json_file, optional_file(html_path) as html_file, optional_file(document) as document_file:
         if listed:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from seqfault_golden.explore import catalogue
 
+from .document_parts import split_document
 from .errors import UsageError
-from .explore_cases import CaseResult, processors
+from .explore_cases import CaseResult
 from .explore_report import race_text
 from .explore_timeline import NONE, seconds_text, totals_line
+from .processors import processors
 
 __all__ = ["BEGIN", "END", "generated_part", "phase_diagram", "replaced"]
 
@@ -30,11 +32,8 @@ def replaced(path: Path, part: str) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--document: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after or END in before:
-        raise UsageError(f"--document: {path} must have the line {BEGIN} and, below it, {END}, each once")
-    return f"{before}{BEGIN}\n{part.strip()}\n{END}{after}"
+    before, _, after = split_document(text, f"--document: {path}", BEGIN, END)
+    return f"{before}\n{part.strip()}\n{after}"
 
 
 def generated_part(results: Sequence[CaseResult], *, jobs: int, seconds: float, edges: Iterable[Edge]) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from seqfault_golden.explore import catalogue
@@ -21,6 +20,7 @@ from .explore_timeline import (
     totals_line,
     verdict_text,
 )  # fmt: skip
+from .html_page import page_templates
 
 __all__ = ["page"]
 
@@ -37,7 +37,7 @@ def anchor(scenario: str, mutation: str | None) -> str:
 
 def page(results: Sequence[CaseResult], *, whole: bool, jobs: int, seconds: float) -> str:
     """The page's HTML. `whole`: with the tables of the catalogue and the races; `seconds`: wall time, `jobs` cases at a time."""
-    environment = Environment(loader=PackageLoader("seqfault"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = page_templates()
     environment.globals |= {
         "anchor": anchor, "busy_of": busy_of, "changes_of": changes_of, "coded": _coded, "colour_of": _colour_of, "invariant_text": invariant_text,
         "is_removed": is_removed, "lanes_of": lanes_of, "race_text": race_text, "seconds_text": seconds_text, "title_of": title_of,

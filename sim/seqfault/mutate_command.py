@@ -1,6 +1,5 @@
 """The command `seqfault mutate`. Imports what it needs when it runs, like the others."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -41,13 +40,13 @@ def mutate(
     from .mutate import check_score, choose_modules, prepare
     from .mutate_document import document_text
     from .mutate_report import list_table, mutant_record, result_record, result_table
-    from .output import OutputFile
+    from .output import optional_file
     from .report import progress_bar
 
     modules = choose_modules(blocks or [])
     if tests is not None and not (tests / "test_fault_unit.py").is_file():
         raise UsageError(f"--tests: {tests} is not the folder tests/rtl of the repository")
-    with json_output(json_path) as json_file, OutputFile(document) if document else nullcontext() as document_file:
+    with json_output(json_path) as json_file, optional_file(document) as document_file:
         campaign = prepare(modules, sample=sample, seed=seed, verdicts=verdicts)
         if list_only:
             report([mutant_record(mutant) for mutant in campaign.chosen], list_table(campaign.chosen), json_path, json_file)

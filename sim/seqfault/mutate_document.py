@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from .document_parts import split_document
 from .mutate import Campaign, Tried
 from .mutate_report import EVENTS, likely, place, score, scores, survivors
 
@@ -48,8 +49,7 @@ def _faults(campaign: Campaign) -> str:
 
 
 def _argued(old: str) -> str:
-    _, found, rest = old.partition(ARGUED)
-    return rest.partition(END)[0] if found else NOTHING
+    return split_document(old, "the page", ARGUED, END)[1] if ARGUED in old else NOTHING
 
 
 def _by_tests(tried: Sequence[Tried]) -> bool:

@@ -13,12 +13,13 @@ from typing import Any
 from seqfault_tb.races.catalogue import RACES
 from seqfault_tb.races.scenario import ORDERS, Race
 
-from .errors import CheckFailed, SeqfaultError, UsageError
+from .document_parts import split_document
+from .errors import CheckFailed, SeqfaultError
 from .output import OutputFile
 from .regress_plan import case_name
 from .regress_races import LATENCIES, races_cases, run_race_case
 
-__all__ = ["BEGIN", "END", "between", "last_column", "main", "met_text", "table"]
+__all__ = ["BEGIN", "END", "last_column", "main", "met_text", "table"]
 
 BEGIN, END = "<!-- races: begin -->", "<!-- races: end -->"
 HEAD = ("race", "here", "writer's operation", "what must hold", "seen without", "met, in all runs of the sweeps")
@@ -51,15 +52,6 @@ def _row(race: Race, met: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def between(text: str, path: Path) -> tuple[str, str, str]:
-    """What is before the table, the table, and what is after it. Raises `UsageError` where the markers are not there once."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise UsageError(f"{path} must have the lines {BEGIN} and {END}, each once")
-    before, rest = text.split(BEGIN)
-    part, after = rest.split(END)
-    return before + BEGIN, part, END + after
-
-
 def last_column(part: str) -> dict[str, str]:
     """The last column of a table, by race."""
     rows = [line.strip("| ").split(" | ") for line in part.strip().splitlines()[2:]]
@@ -68,7 +60,7 @@ def last_column(part: str) -> dict[str, str]:
 
 def main(path: Path, names: Sequence[str] = (), jobs: int = 2) -> None:
     """Sweep these races (none: all) under policy spec at both latencies, every cycle, and write the table. Raises `CheckFailed` if one is lost."""
-    before, part, after = between(path.read_text(encoding="utf-8"), path)
+    before, part, after = split_document(path.read_text(encoding="utf-8"), path, BEGIN, END)
     cases = races_cases(names, policies=(POLICY,), latencies=LATENCIES)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         results = list(pool.map(run_race_case, cases))

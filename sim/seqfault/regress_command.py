@@ -15,7 +15,6 @@ import typer
 from .console import json_output, report, show
 from .errors import CheckFailed, SeqfaultError, UsageError
 from .output import OutputFile, optional_file
-from .regress_progress import regress_progress, shrink_progress
 from .settings import configuration, parse_settings
 
 if TYPE_CHECKING:
@@ -109,6 +108,7 @@ def _regress(
 ) -> None:  # fmt: skip
     from .coverage import check_coverage, merge
     from .regress import Regression, prepare
+    from .regress_progress import regress_progress
     from .regress_report import failure_text, regress_record, regress_tables
 
     regression = Regression(cases)
@@ -156,7 +156,7 @@ def _races(names: Sequence[str], policy: str | None, latency: int | None) -> "li
 
 def _results(cases: "list[Case]", jobs: int | None, scheduler: str | None, waves: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number and result of each case, as they are done."""
-    from .explore_cases import processors
+    from .processors import processors
     from .regress_case import run_case
     from .regress_workers import run_here, run_on_cluster
 
@@ -175,6 +175,7 @@ def _results(cases: "list[Case]", jobs: int | None, scheduler: str | None, waves
 def _left(regression: "Regression", artifacts: Path, shrink: float) -> list[str]:
     """What the first failure leaves; the result names it too."""
     from .regress import investigate
+    from .regress_progress import shrink_progress
 
     first = regression.failures[0]
     folder = artifacts / f"{first['profile'] or 'program'}-seed-{first['seed']}-{first['preset']}"

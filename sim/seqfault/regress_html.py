@@ -1,17 +1,16 @@
 """The page of a regression: one file that needs nothing but itself, in the reader's colours, light or dark."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from .html_page import page_templates
 from .regress_plots import PHASES, abort_plot, busy_plot, latency_plot, occupancy_plot, plotly_script, segments, slowest_plot
 from .regress_pool import StatisticsPool, program_name
-from .regress_tables import PERCENTILES, REASONS, STEPS, AbortRow, Group, Result, abort_rows, groups, kind_rows
+from .regress_tables import PERCENTILES, REASONS, STEPS, AbortRow, Group, Result, abort_rows, groups, kind_rows, summed
 
 __all__ = ["regress_page"]
 
@@ -37,20 +36,20 @@ def regress_page(
     wall_s : seconds that the run took. notes : sentences under the title. pool : the programs' statistics, when the results have them no more.
     """
     pool = StatisticsPool(results) if pool is None else pool
-    environment = Environment(loader=PackageLoader("seqfault"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = page_templates()
     environment.filters |= {"count": _count, "path": lambda path: quote(str(path)), "share": _share, "short": _short}
     environment.globals |= {"program_name": program_name, "outcome_word": _outcome_word, "folder_of": _folder_of, "timeline": _timeline}
     statistics = pool.total
     latencies = {latency: pool.by_latency[latency] for latency in sorted(pool.by_latency) if pool.by_latency[latency]["kinds"]}
     failures = [result for result in results if result["outcome"] != "ok"]
     failures.sort(key=lambda result: (not result.get("files"), result.get("case", 0)))
-    aborts, counts = abort_rows(statistics), _counts(results, "counts")
+    aborts, counts = abort_rows(statistics), summed(results, "counts")
     return environment.get_template(TEMPLATE).render(
         title=title, command=command, notes=notes, wall_s=wall_s, results=results, failures=failures[:CARDS], more_failures=failures[CARDS:],
         groups=groups(results), total=Group.of(("", "", "", 0), results), percentiles=[name for name, _ in PERCENTILES] + ["max"], how=HOW,
         latencies={latency: kind_rows(one) for latency, one in latencies.items()}, kinds=kind_rows(statistics), aborts=aborts, steps=STEPS,
         reasons=REASONS, statistics=statistics, ended={how: counts[how] for how in HOW if how in counts}, operations=counts.get("operations", 0),
-        commands=_counts(results, "commands"), coverage=coverage, covered=_covered(coverage), exclusions=_exclusions(coverage or ()),
+        commands=summed(results, "commands"), coverage=coverage, covered=_covered(coverage), exclusions=_exclusions(coverage or ()),
         holes=[point for point in coverage or () if point["holes"]], slowest=statistics["slowest"],
         plots=_plots(pool, statistics, latencies, aborts), plotly=Markup(plotly_script()),
     )  # fmt: skip
@@ -68,14 +67,6 @@ def _plots(pool: StatisticsPool, statistics: Result, latencies: Mapping[int, Res
     if statistics["slowest"]:
         plots["slowest"] = slowest_plot(statistics["slowest"])
     return plots
-
-
-def _counts(results: Sequence[Result], name: str) -> dict[str, int]:
-    """Sums of a result's counters, most frequent first."""
-    sums: Counter[str] = Counter()
-    for result in results:
-        sums.update(result.get(name) or {})
-    return dict(sums.most_common())
 
 
 def _covered(coverage: Sequence[Mapping[str, Any]] | None) -> tuple[int, int, int] | None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from .coverage_report import coverage_tables
 from .regress import Regression
+from .regress_tables import summed
 
 __all__ = ["failure_text", "regress_record", "regress_tables", "summary_line"]
 
@@ -24,8 +25,8 @@ def regress_record(regression: Regression, *, command: str, coverage: Mapping[st
     kept = ("seed", "profile", "preset", "policy", "outcome", "message", "ended", "repeat", "files")
     return {
         "command": command, "programs": len(regression.cases), "done": len(results), "outcomes": {name: outcomes[name] for name in OUTCOMES},
-        **{name: regression.total(name) for name in SUMS}, "counts": _sum(results, "counts"), "aborts": _sum(results, "aborts"),
-        "commands": _sum(results, "commands"), "wall_s": round(regression.seconds, 3),
+        **{name: regression.total(name) for name in SUMS}, "counts": summed(results, "counts"), "aborts": summed(results, "aborts"),
+        "commands": summed(results, "commands"), "wall_s": round(regression.seconds, 3),
         "rates": {name: round(rate, 1) for name, rate in regression.rates().items()},
         "coverage": {name: coverage[name] for name in ("percent", "points", "problems")},
         "failures": [{name: result.get(name) for name in kept} for result in regression.failures],
@@ -93,10 +94,3 @@ def failure_text(failures: Sequence[Mapping[str, Any]], files: Sequence[str]) ->
     if len(others) > 8:
         lines.append(f"and {len(others) - 8:,} more failures")
     return "\n".join(["", *lines])
-
-
-def _sum(results: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
-    sums: Counter[str] = Counter()
-    for result in results:
-        sums.update(result[name])
-    return dict(sums.most_common())

@@ -1,13 +1,15 @@
 """The tables of a regression's page, from the results of its programs: who passed, latencies by kind of fault, failed attempts by step."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from seqfault_tb.regression.fault_kinds import KINDS, WITH_TABLE
 
-__all__ = ["PERCENTILES", "REASONS", "STEPS", "AbortRow", "Group", "KindRow", "abort_rows", "groups", "kind_order", "kind_rows", "percentile"]
+__all__ = [
+    "PERCENTILES", "REASONS", "STEPS", "AbortRow", "Group", "KindRow", "abort_rows", "groups", "kind_order", "kind_rows", "percentile", "summed",
+]  # fmt: skip
 
 Result = Mapping[str, Any]
 SUMS = ("faults", "steps", "interleavings", "cycles", "seconds")
@@ -121,3 +123,11 @@ def abort_rows(statistics: Result) -> list[AbortRow]:
         rows.append(AbortRow(step=step, reason=reason, retried=counts["retried"], ended=counts["ended"]))
     order = list(STEPS)
     return sorted(rows, key=lambda row: (order.index(row.step), -row.retried - row.ended, row.reason))
+
+
+def summed(results: Sequence[Result], name: str) -> dict[str, int]:
+    """A counter of the results added up, most frequent first."""
+    sums: Counter[str] = Counter()
+    for result in results:
+        sums.update(result.get(name) or {})
+    return dict(sums.most_common())

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from .html_page import page_templates
 from .timeline import agent_name
 from .waves import WaveEvent
 from .waves_golden import Difference, Golden
@@ -37,7 +37,7 @@ def page(waveform: Path, events: Sequence[WaveEvent], golden: Golden | None, *, 
         "golden": None if golden is None else _golden_rows(events, golden),
         "difference": None if golden is None or golden.first_difference is None else _difference(golden, golden.first_difference, places),
     }
-    environment = Environment(loader=PackageLoader("seqfault"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = page_templates()
     counts = Counter(fault.outcome for fault in faults)
     return environment.get_template(TEMPLATE).render(
         title=waveform.name.removeprefix("."), what=what, data=_embedded(data), golden=golden, steps=len(events), faults=len(faults),

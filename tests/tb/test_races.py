@@ -9,8 +9,9 @@ from unittest.mock import patch
 import pytest
 
 from seqfault import regress_races
+from seqfault.document_parts import split_document
 from seqfault.errors import CheckFailed, UsageError
-from seqfault.races_document import between, last_column, met_text, table
+from seqfault.races_document import BEGIN, END, last_column, met_text, table
 from seqfault.regress_plan import case_name
 from seqfault.regress_races import races_cases, run_race_case, run_races
 from seqfault_golden.explore.catalogue import RACES as EXPLORED
@@ -164,14 +165,12 @@ def test_a_simulation_that_dies_has_failed() -> None:
 def test_the_last_column_stays_with_its_race() -> None:
     met = {name: f"{number} runs; `odd`, `changed`" for number, name in enumerate(RACES)}
     assert last_column(table(met)) == met
-    with pytest.raises(UsageError, match="must have the lines"):
-        between("no table", DOCUMENT)
     once = {"met": {"odd": 3, "at once": 5, "speculative": 2}, "offsets": 6}
     assert met_text([once, once]) == "12 runs, 10 at once; speculative; `odd`"
 
 
 def test_the_document_has_the_catalogue_and_what_was_met() -> None:
-    _, part, _ = between(DOCUMENT.read_text(encoding="utf-8"), DOCUMENT)
+    _, part, _ = split_document(DOCUMENT.read_text(encoding="utf-8"), DOCUMENT, BEGIN, END)
     rows = [line.rsplit(" | ", 1) for line in part.strip().splitlines()]
     expected = [line.rsplit(" | ", 1)[0] for line in table(dict.fromkeys(RACES, "-")).splitlines()]
     assert [row[0] for row in rows] == expected
