@@ -1,6 +1,6 @@
 """Makes a program from a seed: first its shape and conditions, at random within a profile, then its regions and the actions of its threads."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -42,6 +42,7 @@ class Shape:
     a mutator. spaces : address spaces. pitch : pages from one region to the next; from 512 on a region has page tables of its own, which come and go.
     files : so many regions of a space are of other kinds (`KINDS`, in turn); pages leave the page cache then. forks, moves : with these operations.
     aging : the operations are those that make work for hardware that sets A and D. mlocks : most of them change flags only.
+    flushes : most of them only invalidate TLBs.
     """
 
     faults: int = 2000
@@ -57,14 +58,16 @@ class Shape:
     moves: bool = False
     aging: bool = False
     mlocks: bool = False
+    flushes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """`about` : what its programs are for. `choices` : what is chosen from where it is not `CHOICES`."""
+    """`about` : what its programs are for. `choices` : what is chosen from where it is not `CHOICES`. `shape` : of all its programs."""
 
     about: str
     choices: dict[str, tuple[Any, ...]]
+    shape: dict[str, Any] = field(default_factory=dict)
 
 
 _STEADY = {"pressure": (0,), "error_rate": (0.0,), "small_rings": (False,)}
@@ -102,6 +105,14 @@ PROFILES: dict[str, Profile] = {
             "files": (0, 3), "spaces": (1,), "moves": (False,), "aging": (False,), "policy": ("spec",), "mlocks": (True,), "unzeroed": (False, True),
         },
     ),
+    "flushes": Profile(
+        about="one flush of TLBs after the other, of pages of files around which faults are served",
+        choices=_STEADY | {
+            "faulters": (16,), "mutators": (1, 2), "regions": (4,), "files": (3,), "pages": (96,), "pitch": (96,), "latency": (2, 5, 20),
+            "pause_ns": (0,), "spaces": (1,), "forks": (False,), "moves": (False,), "aging": (False,), "policy": ("spec",),
+        },
+        shape={"flushes": True},
+    ),
     "errors": Profile(about="reads that memory answers with an error", choices={"error_rate": (0.0005, 0.002, 0.01)}),
 }  # fmt: skip
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -130,7 +141,7 @@ def generate(
     chosen["adue"] &= config.svadu
     chosen["pitch"] = min(chosen["pitch"], SPACE_PITCH // 8 if chosen["mode"] == "sv39" else 1 << 18)
     chosen |= {name: value for name, value in fixed.items() if value is not None}
-    shape = Shape(faults=faults, **{name: chosen.pop(name) for name in SHAPE_KEYS})
+    shape = Shape(faults=faults, **{name: chosen.pop(name) for name in SHAPE_KEYS}, **PROFILES[profile].shape)
     conditions = Conditions(preset=preset, settings=settings or {}, **chosen)
     return make_program(seed, shape, conditions, profile=profile)
 
@@ -171,7 +182,9 @@ def _operations(rng: Random, shape: Shape, regions: int) -> tuple[Action, ...]:
     if not shape.aging:
         kinds = ["protect", "protect", "protect all", "discard", "unmap", "map", "map"]
     if shape.mlocks:
-        kinds = ["mlock"] * 5 + ["discard all", "discard all", "map", "age", "invalidate", "invalidate"]
+        kinds = ["mlock"] * 5 + ["discard all", "discard all", "map", "age"]
+    if shape.flushes:
+        kinds = ["invalidate"] * 4 + ["discard all"]
     kinds = kinds * 4 + [
         "invalidate",
         *["fork"] * 6 * shape.forks,
