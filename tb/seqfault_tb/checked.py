@@ -30,21 +30,22 @@ COUNTERS = {
 """Byte offsets of the counters (64 bits) that say what the golden model counts too."""
 
 
-def checked_kernel(machine: Checked, config: EngineConfig, policy: str, *, unzeroed: bool = False) -> tuple[Kernel, Checker, Counter[str]]:
+def checked_kernel(machine: Checked, config: EngineConfig, policy: str, **parameters: int) -> tuple[Kernel, Checker, Counter[str]]:
     """A testbench kernel for this machine, the checker that watches both, and its count of aborted attempts by reason.
 
-    `unzeroed`: the frames of the free ring are not zeroed, and the engine is told so.
+    `parameters` : as of `watched_kernel`, where they are not those of the configuration.
     """
-    return watched_kernel(
-        machine, policy=policy, spaces=config.spaces, contexts=config.contexts, max_retries=config.max_retries,
-        sequence_entries=config.sequence_entries, unzeroed=unzeroed,
-    )  # fmt: skip
+    own = {name: getattr(config, name) for name in ("spaces", "contexts", "max_retries", "sequence_entries")}
+    return watched_kernel(machine, policy=policy, **(own | parameters))
 
 
 def watched_kernel(
     machine: Checked, *, spaces: int, policy: str = "spec", unzeroed: bool = False, **parameters: int,
 ) -> tuple[Kernel, Checker, Counter[str]]:  # fmt: skip
-    """The same; `parameters` are those of `Checker`, where the machine's are not its defaults."""
+    """The same; `parameters` are those of `Checker`, where the machine's are not its defaults.
+
+    `unzeroed` : the frames of the free ring are not zeroed, and the engine is told so.
+    """
     kernel = Kernel(machine, spaces=spaces, policy=POLICIES.index(policy) | (UNZEROED if unzeroed else 0))
     checker = Checker(policy=policy, zero_frame=kernel.frames.zero, spaces=spaces, unzeroed=unzeroed, **parameters)
     aborts: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from .fork import copy_pages, has_own_pages
 from .layout import Layout, LayoutChange, Vma
 from .moves import move_and_reveal, new_pages
 from .page_table import PageTable
+from .sections import section
 from .tasks import Future, Lock
 from .vma_tree import VmaTree, write_record
 
@@ -113,22 +114,14 @@ class AddressSpace:
             self._kernel.spaces.drop(self)
 
     async def age(self, start: int, end: int) -> None:
-        """Clear A and D of these pages, to see which are used."""
-        async with self.lock:
-            await self._kernel.spaces.hold(self)
-            post, space = self._kernel.commands.post, self.space
-            ids = sorted({vma.id for vma in self.layout.overlapping(start, end)})
-            self.open_sections(ids)
-            await self._kernel.fence()
+        """Clear A and D of these pages, each by an atomic operation, to see which are used."""
+        async with section(self._kernel, self, start, end):
             for vpn in list(self.table.pages(start, end)):
                 word = self.table.read(vpn)
                 if word & PTE_V and word & (PTE_A | PTE_D):  # else the write would be one that nobody can tell from none
                     self.table.write(vpn, word & ~(PTE_A | PTE_D))
-            for command in cmd.invalidate_range(space, start, end - start):
-                post(command)
-            self.close_sections(ids)
-            await self._kernel.fence()
-            self._kernel.spaces.drop(self)
+            for command in cmd.invalidate_range(self.space, start, end - start):
+                self._kernel.commands.post(command)
 
     async def tear_down(self) -> None:
         """The last user is gone: give everything back."""

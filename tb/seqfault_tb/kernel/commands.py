@@ -120,10 +120,6 @@ class CommandQueue:
     ----------
     base : address of the ring, aligned to its size. log2_entries : its size; one entry stays free.
     fence_word : address of the word that fences write their number to.
-
-    Attributes
-    ----------
-    bus_errors : memory fails now and then; what the engine has met an error in is given to it again.
     """
 
     def __init__(self, machine: Machine, base: int, log2_entries: int, fence_word: int) -> None:
@@ -137,7 +133,6 @@ class CommandQueue:
         self._fences: deque[tuple[int, Future]] = deque()
         self._fence = self.fences_done = 0
         self.counts: Counter[str] = Counter()
-        self.bus_errors = False
 
     def start(self) -> None:
         """Tell the engine where the ring is and turn it on."""
@@ -183,16 +178,17 @@ class CommandQueue:
         if self._tail != before:
             self._machine.write_register(Register.CQT, self._tail & self._mask)
 
-    def completed(self, head: int, cqcsr: int) -> int:
+    def completed(self, head: int, cqcsr: int, *, bus_errors: bool = False) -> int:
         """The engine's head is at index `head`. Returns the number of the last completed fence.
 
+        `bus_errors` : memory fails now and then; a command that the engine has met an error in is given to it again.
         Raises `HangError` if the engine has refused a command.
         """
         moved = head - self._head & self._mask
         for _ in range(moved):
             self._written.popleft()
         self._head += moved
-        if cqcsr & CQMF and self.bus_errors:
+        if cqcsr & CQMF and bus_errors:
             self._machine.write_register(Register.CQCSR, CQEN | CQMF)  # the command is given again
         elif cqcsr & (CQMF | CMD_ILL):
             name = self._written[0] if self._written else "nothing"

@@ -37,7 +37,7 @@ class Kernel:
         self.mode = Mode.SV48
         """Of the tables of address spaces made from now on."""
         self.bus_errors = False
-        """Reads of a fault may fail now and then: the requester comes back."""
+        """Reads may fail now and then: the requester comes back, and a command is given again."""
         self.memory = memory or MemoryMap()
         region = self.memory.region
         self.commands = CommandQueue(machine, region(max(16 << COMMAND_LOG2, 4096)), COMMAND_LOG2, region(4096))
@@ -99,7 +99,8 @@ class Kernel:
                 owner.take_released(entry, vpn)
             else:  # of a fault whose address space has been retired since
                 self.frames.release(entry)
-        self.memory.quarantine.fence_completed(self.commands.completed(pointers.cq_head, pointers.cqcsr))
+        fence = self.commands.completed(pointers.cq_head, pointers.cqcsr, bus_errors=self.bus_errors)
+        self.memory.quarantine.fence_completed(fence)
         self._free.fill(pointers.free_head, self.memory.frames)
         self.page_requests.read(pointers.pq_tail)
 

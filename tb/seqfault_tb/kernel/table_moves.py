@@ -4,37 +4,23 @@
 removing one, with the IOTINVAL.VMA before the SEQ.END, and a fence before reuse" [docs/software-contract.md, PTE locks]
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from . import commands as cmd
 from .constants import PTE_A, PTE_D, PTE_PPN_SHIFT, PTE_V, PTE_W, VmaFlag
 from .layout import LayoutChange
+from .sections import section
 
 if TYPE_CHECKING:
     from .address_space import AddressSpace
     from .kernel import Kernel
 
-__all__ = ["collapse", "drop_directory", "move_table", "section", "split"]
+__all__ = ["collapse", "drop_directory", "move_table", "split"]
 
 PAGES = 512
 """Of a leaf table."""
 PAGE_BITS, LEVEL_BITS = 12, 9
-
-
-@asynccontextmanager
-async def section(kernel: "Kernel", mm: "AddressSpace", start: int, end: int) -> AsyncIterator[None]:
-    """A section of every VMA that overlaps [start, end), in which no fault is running that began before; at its end they have seen it all."""
-    async with mm.lock:
-        await kernel.spaces.hold(mm)
-        ids = sorted({vma.id for vma in mm.layout.overlapping(start, end)})
-        mm.open_sections(ids)
-        await kernel.fence()
-        yield
-        mm.close_sections(ids)
-        await kernel.fence()
-        kernel.spaces.drop(mm)
 
 
 async def collapse(

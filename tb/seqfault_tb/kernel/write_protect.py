@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from . import commands as cmd
 from .constants import PTE_UFFD_WP, PTE_V, PTE_W
-from .table_moves import section
+from .sections import section
 
 if TYPE_CHECKING:
     from .address_space import AddressSpace

@@ -4,7 +4,7 @@ from ..kernel import LayoutChange
 from ..kernel import commands as cmd
 from ..kernel.constants import PTE_W, PTE_X, Status, VmaFlag
 from ..kernel.layout import VM_UFFD_MISSING, Vma
-from ..kernel.table_moves import section
+from ..kernel.sections import section
 from .scenario import BASE, LOAD, PAGES, STORE, Scenario, vma
 
 __all__ = ["EarlyVma", "NewBacking", "RegisteredVma", "SpuriousError", "TornRecord", "TwoWriters"]

@@ -10,7 +10,7 @@ from cocotb.handle import SimHandleBase
 
 from seqfault_rtl.config import PRESETS, EngineConfig
 
-from ..checked import check_counters, watched_kernel
+from ..checked import check_counters, checked_kernel
 from ..fast_machine import FastMachine, start
 from ..planted import Plant
 from ..regression.job import WATCHERS
@@ -46,10 +46,7 @@ async def races_job(dut: SimHandleBase) -> None:
 async def sweep_in(machine: FastMachine, config: EngineConfig, names: list[str], sweep: Sweep, watchers: list[Watcher]) -> list[dict[str, Any]]:
     """Sweep these races ("R1" ..) on a machine that nobody has used; the checker's end and the engine's counters are the last one's."""
     races = [RACES[name] for name in names]
-    kernel, checker, aborts = watched_kernel(
-        machine, policy=sweep.policy, spaces=max(race.spaces for race in races), contexts=config.contexts, max_retries=config.max_retries,
-        sequence_entries=config.sequence_entries,
-    )  # fmt: skip
+    kernel, checker, aborts = checked_kernel(machine, config, sweep.policy, spaces=max(race.spaces for race in races))
     for watcher in watchers:
         watcher.start(kernel)
     results = await run_races(RaceBench(kernel, config), checker, aborts, races, sweep, watchers)

@@ -5,7 +5,7 @@ from random import Random
 from seqfault_golden import Checker
 from seqfault_rtl.config import PRESETS, EngineConfig
 
-from ..checked import Checked, watched_kernel
+from ..checked import Checked, checked_kernel
 from ..kernel import Kernel, kernel
 from ..kernel.constants import Mode
 from ..kernel.memory_layout import FreeRing, Pool, ReleasedRing
@@ -67,12 +67,9 @@ def prepare(machine: Checked, conditions: Conditions, seed: int) -> tuple[Kernel
     rng = Random(seed)
     if conditions.small_rings:
         _shrink_rings()
-    made, checker, aborts = watched_kernel(
-        machine, policy=conditions.policy, spaces=config.spaces, contexts=config.contexts, max_retries=config.max_retries,
-        sequence_entries=config.sequence_entries, unzeroed=conditions.unzeroed, bus_errors=conditions.error_rate > 0,
-    )  # fmt: skip
-    made.commands.bus_errors = conditions.error_rate > 0
-    made.adue, made.mode, made.bus_errors = conditions.adue, Mode[conditions.mode.upper()], conditions.error_rate > 0
+    errors = conditions.error_rate > 0
+    made, checker, aborts = checked_kernel(machine, config, conditions.policy, unzeroed=conditions.unzeroed, bus_errors=errors)
+    made.adue, made.mode, made.bus_errors = conditions.adue, Mode[conditions.mode.upper()], errors
     if conditions.small_rings:
         made.scheduler.spawn(_look_again_and_again(made), "a look at the rings")
     if conditions.unzeroed:
