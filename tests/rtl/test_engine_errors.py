@@ -21,7 +21,7 @@ def run(engine: Engine, module: str, testcase: str | None = None) -> None:
     run_block(engine, f"seqfault_tb.{module}", name="engine_errors", parameters={"SEED": "7"}, testcase=testcase)
 
 
-@pytest.mark.parametrize("module", in_short(2, ["test_engine_errors", "test_engine_bus_errors", "test_engine_rings", "test_engine_atomic"]))
+@pytest.mark.parametrize("module", in_short(1, ["test_engine_errors", "test_engine_bus_errors", "test_engine_rings", "test_engine_atomic"]))
 def test_engine_errors(module: str) -> None:
     run(Engine(CONFIG), module)
 

@@ -29,7 +29,7 @@ from seqfault_tb.races.sweep import run_races as run_sweeps
 from ..long import LONG, in_short
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "races.md"
-FINE = ["R1", "R3", "R5", "R10", "R14", "R20"]
+FINE = ["R1", "R14", "R20"]
 """Swept at every cycle always; the others too where there is time."""
 STEPS = {5: [name for name in RACES if name not in (*FINE, "R2", "R9", "R25")], 31: ["R2", "R9", "R25"]}
 """By the cycles between two starts of the writer."""
