@@ -47,7 +47,7 @@ def gtkw_files(file: WaveFile, save: Path, groups: Iterable[Group], *, marker: i
 
 def _trace(writer: GTKWSave, name: str, signal: Shown, colour: GTKWColor, names: Path | None) -> None:
     radix = "bin" if names else {"text": "ascii"}.get(signal.radix, signal.radix)
-    writer.trace(name, alias=signal.alias, color=colour, datafmt=radix, translate_filter_file=None if names is None else str(names))
+    writer.trace(name, alias=signal.alias, color=colour, datafmt=radix, translate_filter_file=None if names is None else str(names.resolve()))
 
 
 def _names_file(save: Path, signal: Shown, filters: dict[Path, str]) -> Path | None:
@@ -55,7 +55,7 @@ def _names_file(save: Path, signal: Shown, filters: dict[Path, str]) -> Path | N
     if signal.names is None:
         return None
     what, names = signal.names
-    path = save.resolve().with_name(f"{save.stem}.{what}.names")
+    path = save.with_name(f"{save.stem}.{what}.names")
     filters[path] = make_translation_filter(list(names.items()), datafmt="bin", size=signal.bits) + "\n"
     return path
 
