@@ -192,7 +192,8 @@ def test_doctor(tmp_path: Path) -> None:
 
 
 INTERRUPTIBLE = """
-import sys, time, types
+import signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests were started in the background
 module = types.ModuleType("seqfault.run")
 def run_trace(trace, **options):
     print("running", flush=True)

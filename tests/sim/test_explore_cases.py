@@ -91,7 +91,8 @@ def test_limit_and_progress_reach_the_explorer(explorer: Callable) -> None:
 
 
 ENDLESS = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests were started in the background
 from seqfault import explore_cases
 def endless(case, progress, limit):
     os.write(1, b"%d\\n" % os.getpid())  # at once: another process writes there too
