@@ -62,6 +62,24 @@ def test_race_lost_too_often(stream, world, play):
     assert checker.agreed, checker.first_difference
 
 
+def joined(s, w, too_late=False):
+    """A store finds the entry as it was before the store that sets A and D, in a walk that began for a load; too late: that was answered."""
+    old = unused(w)
+    update(aged(s, w).request().request(tag=2, access=Access.LOAD), w, old | PTE_A | PTE_D)
+    if not too_late:
+        s.request(tag=3)
+    update(translated(s), w, old | PTE_A, Outcome.RACED).answer(tag=2, frame=FRAME, how=How.TRANSLATED)
+    if too_late:
+        s.request(tag=3)
+    return update(s, w, old | PTE_A | PTE_D, Outcome.RACED).answer(tag=3, frame=FRAME, how=How.TRANSLATED)
+
+
+def test_request_may_join_a_walk_that_is_older(stream, world, play):
+    """The walk read before the swap, and the load that began it is answered before the store that joined it is heard of again."""
+    checker = play(joined(stream, world))
+    assert checker.agreed, checker.first_difference
+
+
 def raced(s, w, before, new, after, *, found=None, access=Access.STORE, outcome=Outcome.OK):
     """Software, in a section, has the entry be `before` when the lock of an update to `new` is taken, and writes `after` over `found` later."""
     aged(s, w).request(access=access).section(5).write(w.entry_of(w.PAGE), before)
@@ -101,6 +119,7 @@ BUGS = {
             s, w, unused(w), unused(w) | PTE_A | PTE_D, unused(w), found=unused(w) | PTE_A | PTE_D, outcome=Outcome.RACED
         ),
     ),
+    "entry of a walk that nobody joined": ("no entry of there with A or D set", lambda s, w: joined(s, w, too_late=True)),
     "D for a load": ("no request needs", lambda s, w: update(aged(s, w).request(access=Access.LOAD), w, unused(w) | PTE_A | PTE_D)),
     "nobody asked": ("no request needs", lambda s, w: update(aged(s, w), w, unused(w) | PTE_A)),
     "more than A and D": ("no entry of there with A or D set", lambda s, w: update(aged(s, w).request(), w, unused(w) & ~0x2 | PTE_A)),

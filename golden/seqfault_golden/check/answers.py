@@ -20,12 +20,16 @@ _LEAF_LEVELS = max(LEVELS.values())
 
 
 class _Pending:
-    """An outstanding request. `own`: what its fault concluded; `shared`: what faults of its page concluded meanwhile (misses merge)."""
+    """An outstanding request. `own`: what its fault concluded; `shared`: what faults of its page concluded meanwhile (misses merge).
 
-    __slots__ = ("access", "flags", "own", "page", "running", "shared", "space", "tick", "va")
+    `since`: the tick of the oldest request for its page that was outstanding when this one came: it may have joined the walk of that one.
+    """
+
+    __slots__ = ("access", "flags", "own", "page", "running", "shared", "since", "space", "tick", "va")
 
     def __init__(self, tick: int, va: int, space: int, access: int, flags: int) -> None:
         self.tick, self.va, self.space, self.access, self.flags = tick, va, space, access, flags
+        self.since = tick
         self.page = (space, va >> PAGE_BITS & VPN_MASK)
         self.own: tuple[int, int, int] | None = None
         self.shared: list[tuple[int, int, int]] = []
@@ -86,10 +90,8 @@ class Answers:
     # --- requests and faults ----------------------------------------------------------------------------------------
 
     def oldest(self) -> int | None:
-        """Tick of the oldest outstanding request."""
-        for pending in self._pending.values():
-            return pending.tick
-        return None
+        """Since when a walk may have read what an outstanding request has been given."""
+        return min((pending.since for pending in self._pending.values()), default=None)
 
     def outstanding(self) -> list[tuple[int, int]]:
         """(port, tag) of the requests without an answer."""
@@ -101,7 +103,9 @@ class Answers:
             raise NotAllowed(f"port {port} reuses tag {tag}, which is outstanding")
         pending = _Pending(self._state.now, va, space, access, flags)
         self._pending[port, tag] = pending
-        self._pages.setdefault(pending.page, []).append(pending)
+        same_page = self._pages.setdefault(pending.page, [])
+        same_page.append(pending)
+        pending.since = same_page[0].tick
 
     def fault_began(self, fault: Fault) -> None:
         """R0 names the request that the fault is for."""
@@ -166,7 +170,7 @@ class Answers:
 
     def _modes(self, pending: _Pending) -> list[int]:
         """Levels of the tables that the space had since the request."""
-        return [satp_levels(satp) for satp in self._state.memory.values(table_key(pending.space), pending.tick)]
+        return [satp_levels(satp) for satp in self._state.memory.values(table_key(pending.space), pending.since)]
 
     def _check_refusal(self, pending: _Pending, how: int, reason: int) -> None:
         """ "FAULT is given for a non-canonical address, a space without a table, and a bus error during translation"; and MM_BUSY before R0."""
@@ -182,7 +186,7 @@ class Answers:
 
     def _check_raced(self, pending: _Pending) -> None:
         """An A/D update that lost too often."""
-        if not any(features & ADUE for features in self._state.memory.values(features_key(pending.space), pending.tick)):
+        if not any(features & ADUE for features in self._state.memory.values(features_key(pending.space), pending.since)):
             raise NotAllowed(f"RETRY for A or D in space {pending.space}, where they are not set by hardware")
 
     def _check_address(self, pending: _Pending, pa: int) -> None:

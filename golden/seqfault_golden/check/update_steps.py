@@ -16,7 +16,7 @@ __all__ = ["ad_lock", "ad_update", "meet_software", "update_event"]
 
 
 def ad_lock(state: State, space: int, vpn: int, address: int, new: int, since: int) -> None:
-    """The lock of the entry's table is taken; `since`: the tick of the oldest request, which is when a walk may have found the entry."""
+    """The lock of the entry's table is taken; `since`: the tick since when a walk may have found the entry."""
     table = table_of(address)
     if state.update is not None:
         raise NotAllowed("AD_LOCK while another update is under way")
