@@ -15,9 +15,7 @@ from seqfault_tb.coverage.declare import Cross, Point
 from seqfault_tb.coverage.names import cross
 from seqfault_tb.coverage.points import POINTS
 
-from .errors import CheckFailed
-
-__all__ = ["MergedCoverage", "check_coverage", "coverage_problems", "coverage_summary", "export_database", "merge", "summary_of", "total_percent"]
+__all__ = ["MergedCoverage", "bins_reached", "coverage_problems", "coverage_summary", "export_database", "merge"]
 
 Bins = dict[str, int]
 ROOT = "seqfault"
@@ -52,13 +50,8 @@ def _busy(contexts: int, preset: str) -> str:
     return "all" if contexts >= PRESETS[preset].contexts else "one" if contexts == 1 else "some"
 
 
-def coverage_summary(results: Iterable[Mapping[str, Any]], points: Iterable[Point] = POINTS) -> list[dict[str, Any]]:
+def coverage_summary(merged: MergedCoverage, points: Iterable[Point] = POINTS) -> list[dict[str, Any]]:
     """For each cover point: name, sentence, bins (that count), hit, excluded [{bin, reason, reached}], percent, holes (names of bins not hit)."""
-    return summary_of(merge(results), points)
-
-
-def summary_of(merged: MergedCoverage, points: Iterable[Point] = POINTS) -> list[dict[str, Any]]:
-    """The same of what is merged already."""
     declared = tuple(points)
     database = _database(merged, declared)
     rows = []
@@ -86,22 +79,12 @@ def coverage_problems(merged: MergedCoverage, points: Iterable[Point] = POINTS) 
     return problems
 
 
-def check_coverage(merged: MergedCoverage, goal: float) -> None:
-    """Raises `CheckFailed` for a problem, or if less than `goal` % of all bins are hit: with the holes' names."""
-    if problems := coverage_problems(merged):
-        raise CheckFailed(f"coverage: {problems[0]}" + (f" (and {len(problems) - 1} more)" if problems[1:] else ""))
-    rows = summary_of(merged)
-    if (percent := total_percent(rows)) < goal:
-        holes = [f"{row['name']}: {hole}" for row in rows for hole in row["holes"]]
-        raise CheckFailed(f"coverage is {percent:.2f} %, not {goal:g} %: {len(holes)} holes, the first is {holes[0]}")
-
-
-def total_percent(rows: Iterable[Mapping[str, Any]]) -> float:
-    """Of all bins that count."""
+def bins_reached(rows: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """Bins hit and bins that count, of all points of a summary."""
     totals: Counter[str] = Counter()
     for row in rows:
         totals.update(bins=row["bins"], hit=row["hit"])
-    return 100 * totals["hit"] / totals["bins"] if totals["bins"] else 100.0
+    return totals["hit"], totals["bins"]
 
 
 def export_database(merged: MergedCoverage, path: Path) -> None:

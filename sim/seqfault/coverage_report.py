@@ -8,10 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .coverage import coverage_problems, merge, summary_of, total_percent
+from .coverage import bins_reached, coverage_problems, coverage_summary, merge
 from .coverage_code import code_summary, merge_code
+from .errors import CheckFailed
 
-__all__ = ["coverage_record", "coverage_tables"]
+__all__ = ["check_coverage", "coverage_line", "coverage_record", "coverage_tables"]
 
 WORST = 12
 """Files of the table of lines."""
@@ -20,11 +21,33 @@ WORST = 12
 def coverage_record(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """percent of all functional bins; points: of `coverage_summary`; problems: see `coverage_problems`; code: of `code_summary`, or None."""
     merged = merge(results)
-    points, code = summary_of(merged), merge_code(results)
+    points, code = coverage_summary(merged), merge_code(results)
+    hit, bins = bins_reached(points)
     return {
-        "percent": round(total_percent(points), 2), "points": points, "problems": coverage_problems(merged),
+        "percent": round(100 * hit / bins, 2), "points": points, "problems": coverage_problems(merged),
         "code": None if code is None else code_summary(code),
     }  # fmt: skip
+
+
+def check_coverage(record: Mapping[str, Any], goal: float) -> None:
+    """Raises `CheckFailed` for a problem, or if less than `goal` % of all bins are hit: with the holes' names."""
+    if problems := record["problems"]:
+        raise CheckFailed(f"coverage: {problems[0]}" + (f" (and {len(problems) - 1} more)" if problems[1:] else ""))
+    if record["percent"] < goal:
+        holes = _holes(record["points"])
+        raise CheckFailed(f"coverage is {record['percent']:.2f} %, not {goal:g} %: {len(holes)} holes, the first is {holes[0]}")
+
+
+def coverage_line(points: Sequence[Mapping[str, Any]]) -> str:
+    """What was reached, and the first bins that were not."""
+    hit, bins = bins_reached(points)
+    holes = _holes(points)
+    more = f"; not met: {', '.join(holes[:5])}{f' and {len(holes) - 5:,} more' if len(holes) > 5 else ''}" if holes else ""
+    return f"functional coverage: {hit:,} of {bins:,} bins{more}"
+
+
+def _holes(points: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [f"{point['name']}: {hole}" for point in points for hole in point["holes"]]
 
 
 def coverage_tables(record: Mapping[str, Any]) -> RenderableType:

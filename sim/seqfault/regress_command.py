@@ -106,7 +106,7 @@ def _regress(
     cases: "list[Case]", jobs: int | None, scheduler: str | None, artifacts: Path, shrink: float, waves: Path | None,
     goal: float | None, files: dict[str, OutputFile | None], json_path: Path | None, json_file: OutputFile | None,
 ) -> None:  # fmt: skip
-    from .coverage import check_coverage, merge
+    from .coverage_report import check_coverage
     from .regress import Regression, prepare
     from .regress_progress import regress_progress
     from .regress_report import failure_text, regress_record, regress_tables
@@ -141,7 +141,7 @@ def _regress(
         first = failures[0]
         raise CheckFailed(f"{len(failures)} of {len(regression.results)} programs failed; the first: {first['repeat']}")
     if goal is not None:
-        check_coverage(merge(regression.results), goal)
+        check_coverage(coverage, goal)
 
 
 def _races(names: Sequence[str], policy: str | None, latency: int | None) -> "list[Case]":

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from .coverage import bins_reached
 from .html_page import page_templates
 from .regress_plots import PHASES, abort_plot, busy_plot, latency_plot, occupancy_plot, plotly_script, segments, slowest_plot
 from .regress_pool import StatisticsPool, program_name
@@ -46,7 +47,7 @@ def regress_page(
     aborts, counts = abort_rows(statistics), summed(results, "counts")
     return environment.get_template(TEMPLATE).render(
         title=title, command=command, notes=notes, wall_s=wall_s, results=results, failures=failures[:CARDS], more_failures=failures[CARDS:],
-        groups=groups(results), total=Group.of(("", "", "", 0), results), percentiles=[name for name, _ in PERCENTILES] + ["max"], how=HOW,
+        groups=groups(results), total=Group.of(results), percentiles=[name for name, _ in PERCENTILES] + ["max"], how=HOW,
         latencies={latency: kind_rows(one) for latency, one in latencies.items()}, kinds=kind_rows(statistics), aborts=aborts, steps=STEPS,
         reasons=REASONS, statistics=statistics, ended={how: counts[how] for how in HOW if how in counts}, operations=counts.get("operations", 0),
         commands=summed(results, "commands"), coverage=coverage, covered=_covered(coverage), exclusions=_exclusions(coverage or ()),
@@ -73,7 +74,7 @@ def _covered(coverage: Sequence[Mapping[str, Any]] | None) -> tuple[int, int, in
     """Bins reached, bins to be reached, and bins excluded, of all points."""
     if coverage is None:
         return None
-    return sum(point["hit"] for point in coverage), sum(point["bins"] for point in coverage), sum(len(point["excluded"]) for point in coverage)
+    return *bins_reached(coverage), sum(len(point["excluded"]) for point in coverage)
 
 
 def _exclusions(coverage: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[str]]]:

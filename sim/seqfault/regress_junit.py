@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import EnvironmentLacks
+from .regress_pool import program_name
 
 try:
     from junitparser import Error, Failure, JUnitXml, Properties, Property, TestCase, TestSuite
@@ -57,7 +58,7 @@ def _cases(profile: str, results: Iterable[Mapping[str, Any]]) -> Iterable[TestC
     """Names are unique: CI systems follow a test case from run to run by its name."""
     seen: Counter[str] = Counter()
     for result in results:
-        name = f"seed {result['seed']}, {result['preset']}, {result['policy']}, L={result['latency']}"
+        name = program_name(result)
         seen[name] += 1
         yield _case(f"{CLASS}.{profile}", name if seen[name] == 1 else f"{name} ({seen[name]})", result)
 

@@ -15,7 +15,7 @@ Result = Mapping[str, Any]
 
 def program_name(result: Result) -> str:
     """How a program is called wherever it is shown."""
-    return f"{result['profile']}, seed {result['seed']}, {result['preset']}, {result['policy']}, L={result['latency']}"
+    return f"{result['profile']} seed {result['seed']}, {result['preset']}, {result['policy']}, L={result['latency']}"
 
 
 class StatisticsPool:

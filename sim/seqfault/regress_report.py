@@ -4,16 +4,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group as Renderables
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .coverage_report import coverage_tables
+from .coverage_report import coverage_line, coverage_tables
 from .regress import Regression
-from .regress_tables import summed
+from .regress_pool import program_name
+from .regress_tables import Group, summed
 
 __all__ = ["failure_text", "regress_record", "regress_tables", "summary_line"]
 
+COLUMNS = ("faults", "interleavings", "steps", "cycles")
 SUMS = ("cycles", "steps", "faults", "interleavings", "interleaved", "failed_reads")
 OUTCOMES = ("ok", "difference", "hang", "failed")
 
@@ -38,30 +41,25 @@ def regress_tables(regression: Regression, coverage: Mapping[str, Any], *, whole
     table = Table(title="Programs, every step checked", title_justify="left", box=None, pad_edge=False)
     for name in ("profile", "preset"):
         table.add_column(name)
-    for name in ("programs", "failed", "faults", "interleavings", "steps", "cycles"):
+    for name in ("programs", "failed", *COLUMNS):
         table.add_column(name, justify="right")
     places: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for result in regression.results:
         places.setdefault((result["profile"], result["preset"]), []).append(result)
     for place, results in sorted(places.items()):
-        table.add_row(*place, *_columns(results))
+        table.add_row(*place, *_columns(Group.of(results)))
     if len(places) > 1:
-        table.add_row("all", "", *_columns(regression.results), style="bold")
+        table.add_row("all", "", *_columns(Group.of(regression.results)), style="bold")
     parts: list[RenderableType] = [table, Text(), Text(summary_line(regression))]
     if whole:
         parts.append(coverage_tables(coverage))
     else:
-        parts += [Text(_coverage_line(coverage["points"])), *(Text(problem) for problem in coverage["problems"])]
-    return Group(*parts)
+        parts += [Text(coverage_line(coverage["points"])), *(Text(problem) for problem in coverage["problems"])]
+    return Renderables(*parts)
 
 
-def _columns(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    failed = sum(result["outcome"] != "ok" for result in results)
-    return [
-        f"{len(results):,}",
-        f"{failed:,}",
-        *(f"{sum(result[name] for result in results):,}" for name in ("faults", "interleavings", "steps", "cycles")),
-    ]
+def _columns(group: Group) -> list[str]:
+    return [f"{number:,}" for number in (group.programs, group.failed, *(group.sums[name] for name in COLUMNS))]
 
 
 def summary_line(regression: Regression) -> str:
@@ -74,23 +72,16 @@ def summary_line(regression: Regression) -> str:
     )
 
 
-def _coverage_line(coverage: Sequence[Mapping[str, Any]]) -> str:
-    bins, hit = (sum(point[name] for point in coverage) for name in ("bins", "hit"))
-    holes = [f"{point['name']}: {hole}" for point in coverage for hole in point["holes"]]
-    more = f"; not met: {', '.join(holes[:5])}{f' and {len(holes) - 5:,} more' if len(holes) > 5 else ''}" if holes else ""
-    return f"functional coverage: {hit:,} of {bins:,} bins{more}"
-
-
 def failure_text(failures: Sequence[Mapping[str, Any]], files: Sequence[str]) -> str:
     """What failed, at least one, in lines as long as their commands; `files`: what the first left."""
     first, *others = failures
     lines = [
-        f"first failure: {first['profile']} seed {first['seed']}, {first['preset']}: {first['outcome']} in cycle {first['ended']:,}",
+        f"first failure: {program_name(first)}: {first['outcome']} in cycle {first['ended']:,}",
         *(f"  {line}" for line in str(first["message"]).splitlines()[:12]),
         f"  again, with waves: {first['repeat']}",
     ]  # fmt: skip
     lines += [f"  left: {file}" for file in files]
-    lines += [f"also: {other['profile']} seed {other['seed']}, {other['preset']}: {other['outcome']}; {other['repeat']}" for other in others[:8]]
+    lines += [f"also: {program_name(other)}: {other['outcome']}; {other['repeat']}" for other in others[:8]]
     if len(others) > 8:
         lines.append(f"and {len(others) - 8:,} more failures")
     return "\n".join(["", *lines])

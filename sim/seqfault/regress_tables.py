@@ -37,7 +37,7 @@ REASONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Programs that differ in their seed only. `name`: profile, preset, policy, L. `sums`: by the names of `SUMS`."""
+    """Some programs, added up. `name`: profile, preset, policy, L, if they have these in common. `sums`: by the names of `SUMS`."""
 
     name: tuple[str, str, str, int]
     programs: int
@@ -45,7 +45,7 @@ class Group:
     sums: Mapping[str, float]
 
     @classmethod
-    def of(cls, name: tuple[str, str, str, int], results: Sequence[Result]) -> "Group":
+    def of(cls, results: Sequence[Result], name: tuple[str, str, str, int] = ("", "", "", 0)) -> "Group":
         sums = {key: sum(result[key] for result in results) for key in SUMS}
         return cls(name=name, programs=len(results), failed=sum(result["outcome"] != "ok" for result in results), sums=sums)
 
@@ -59,7 +59,7 @@ def groups(results: Sequence[Result]) -> list[Group]:
     found: dict[tuple[str, str, str, int], list[Result]] = defaultdict(list)
     for result in results:
         found[result["profile"], result["preset"], result["policy"], result["latency"]].append(result)
-    return [Group.of(name, found[name]) for name in sorted(found)]
+    return [Group.of(found[name], name) for name in sorted(found)]
 
 
 def percentile(histogram: Mapping[str, int], thousandths: int) -> int | None:

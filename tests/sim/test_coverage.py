@@ -9,9 +9,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from seqfault.coverage import check_coverage, coverage_problems, coverage_summary, export_database, merge, summary_of, total_percent
+from seqfault.coverage import bins_reached, coverage_problems, coverage_summary, export_database, merge
 from seqfault.coverage_plan import plan_markdown
-from seqfault.coverage_report import coverage_record, coverage_tables
+from seqfault.coverage_report import check_coverage, coverage_record, coverage_tables
 from seqfault.errors import CheckFailed
 from seqfault_tb.coverage import BY_NAME, POINTS
 from seqfault_tb.coverage.declare import Cross, Left, Point
@@ -32,7 +32,7 @@ def everything() -> dict[str, dict[str, int]]:
 
 
 def summary(coverage: dict[str, dict[str, int]], *points: Point) -> list[dict[str, Any]]:
-    return coverage_summary([job(coverage)], points)
+    return coverage_summary(merge([job(coverage)]), points)
 
 
 def test_counts_of_jobs_add_up() -> None:
@@ -43,7 +43,7 @@ def test_counts_of_jobs_add_up() -> None:
 def test_the_order_of_jobs_does_not_matter() -> None:
     jobs = [job({"kind": {"cow": 1}}), job({"kind": {"cow": 2, "table": 1}}, policy="mm-lock"), job({"busy": {"4": 2, "1": 1}})]
     assert merge(jobs) == merge(reversed(jobs))
-    assert summary_of(merge(jobs)) == summary_of(merge(reversed(jobs)))
+    assert coverage_summary(merge(jobs)) == coverage_summary(merge(reversed(jobs)))
 
 
 def test_what_a_jobs_conditions_tell_is_counted() -> None:
@@ -86,20 +86,20 @@ def test_a_bin_that_nobody_declared_is_an_error() -> None:
 
 def test_all_bins_of_all_points_make_100_percent_and_one_less_does_not() -> None:
     coverage = everything()
-    rows = coverage_summary([job(coverage)])
-    assert total_percent(rows) == 100.0
-    check_coverage(merge([job(coverage)]), goal=100)
+    check_coverage(coverage_record([job(coverage)]), goal=100)
     del coverage["abort by kind"]["R14 CHANGED_C3 x cow"]
     with pytest.raises(CheckFailed, match="1 holes, the first is abort by kind: R14 CHANGED_C3 x cow"):
-        check_coverage(merge([job(coverage)]), goal=100)
-    check_coverage(merge([job(coverage)]), goal=99)
+        check_coverage(coverage_record([job(coverage)]), goal=100)
+    check_coverage(coverage_record([job(coverage)]), goal=99)
     coverage["command meets fault"]["PTE_CLEAR x R15"] = 1
     with pytest.raises(CheckFailed, match="'PTE_CLEAR x R15' is excluded but reached"):
-        check_coverage(merge([job(coverage)]), goal=0)
+        check_coverage(coverage_record([job(coverage)]), goal=0)
 
 
 def test_no_jobs_are_no_coverage() -> None:
-    assert total_percent(coverage_summary([])) == 0.0
+    hit, bins = bins_reached(coverage_summary(merge([])))
+    assert hit == 0
+    assert bins == sum(len(point.counted) for point in POINTS)
 
 
 def test_the_database_of_cocotb_coverage_says_the_same(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`seqfault regress`: what it prints and leaves, its JSON, exit statuses and errors; and a real run of the RTL."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,9 @@ def test_a_failure_is_repeated_by_one_line(fake: Callable, capfd: Capture, tmp_p
     assert run_command(["regress", "--seeds", "3", *SHARED, "--latency", "7", "--artifacts", str(tmp_path / "left"), *options]) == 1
     out, err = capfd.readouterr()
     again = "seqfault regress --seeds 2:2 --profile mixed --preset small --set svadu=true --faults 2000 --latency 7 --waves failure.vcd"
-    first = "first failure: mixed seed 2, small: difference in cycle 900\n  cycle 900: C1 passed <b>\n  before it\n"
+    first = "first failure: mixed seed 2, small, spec, L=20: difference in cycle 900\n  cycle 900: C1 passed <b>\n  before it\n"
     assert f"{first}  again, with waves: {again}\n" in out
-    assert "also: mixed seed 3, small: difference" in out
+    assert "also: mixed seed 3, small, spec, L=20: difference" in out
     assert err == f"seqfault: 2 of 3 programs failed; the first: {again}\n"
     failures = json.loads(files["json"].read_text())["failures"]
     assert [failure["seed"] for failure in failures] == [2, 3]
@@ -142,7 +143,7 @@ def test_a_simulation_that_dies_while_it_records_waves_has_failed(capfd: Capture
     monkeypatch.setattr(regress_case, "run_program", dies)
     arguments = ["--seeds", "4:4", *SHARED, "--waves", str(tmp_path / "f.vcd"), "--json", str(tmp_path / "r.json")]
     assert run_command(["regress", *arguments]) == 1
-    assert "first failure: mixed seed 4, small: failed" in capfd.readouterr().out
+    assert re.search("first failure: mixed seed 4, small, [a-z-]+, L=[0-9]+: failed", capfd.readouterr().out)
     (failure,) = json.loads((tmp_path / "r.json").read_text())["failures"]
     assert (failure["outcome"], failure["message"]) == ("failed", "the simulation failed\na log")
 

@@ -85,7 +85,7 @@ def test_a_pool_is_as_good_as_the_results() -> None:
     many = [result(seed, cycles=1000 + seed) for seed in (1, 2)] * SINGLE_PROGRAMS + [failing(3, cycles=5), result(1, latency=9, cycles=1)]
     pool = StatisticsPool(many)
     assert pool.programs == len(many)
-    assert next(iter(pool.occupancy)) == "mixed, seed 3, small, spec, L=20"
+    assert next(iter(pool.occupancy)) == "mixed seed 3, small, spec, L=20"
     assert len(pool.occupancy) <= SINGLE_PROGRAMS
     assert sum(pool.total["occupancy"]["faults"]) == sum(one["faults"] for one in many)
     bare = [{key: value for key, value in one.items() if key != "statistics"} for one in many]

@@ -38,8 +38,8 @@ def test_a_test_case_for_each_program_by_profile() -> None:
         "seqfault.regress.mixed": (4, 1, 1), "seqfault.regress.races": (1, 1, 0),
     }  # fmt: skip
     cases = list(suites["seqfault.regress.mixed"])
-    assert [case.name for case in cases] == [f"seed {seed}, small, spec, L=20" for seed in (1, 2)] + [
-        "seed 2, small, spec, L=20 (2)", "seed 3, small, spec, L=20",
+    assert [case.name for case in cases] == [f"mixed seed {seed}, small, spec, L=20" for seed in (1, 2)] + [
+        "mixed seed 2, small, spec, L=20 (2)", "mixed seed 3, small, spec, L=20",
     ]  # fmt: skip
     assert all(case.classname == "seqfault.regress.mixed" and case.time == 0.5 for case in cases)
     assert [type(one) for case in cases for one in case.result] == [Failure, Error]
