@@ -13,7 +13,7 @@ from ..kernel.eviction import evict
 from ..kernel.layout import VM_HUGETLB, VM_LOCKED, VM_UFFD_MISSING, Vma
 from ..kernel.page_cache import Page
 from .generate import Shape, make_program
-from .program import Action, Conditions, Program, Region, Thread
+from .program import OPERATIONS, Action, Conditions, Program, Region, Thread
 
 __all__ = ["Execution", "run_at_once"]
 
@@ -46,8 +46,8 @@ class Execution:
         self._mms = {space: kernel.new_mm(space, [_first(region) for region in program.regions if region.space == space]) for space in spaces}
         self._children = max(spaces, default=0)
         self._do: dict[str, Callable[[Action, Region, AddressSpace], Awaitable[None]]] = {
-            name: getattr(self, f"_{name}") for name in ("protect", "discard", "unmap", "map", "age", "move", "evict", "lock", "invalidate", "mlock")
-        }  # fmt: skip
+            name: getattr(self, f"_{name}") for name in OPERATIONS if name not in ("fault", "fork")
+        }
 
     async def run(self) -> None:
         """Raises `HangError` when the machine stands still, or works on for much longer than the program's faults can take."""
@@ -163,16 +163,27 @@ class Execution:
                 await mm.change_locked([replace(change, vmflags=change.vmflags ^ VM_LOCKED)])
             self._kernel.spaces.drop(mm)
 
+    async def _bump(self, action: Action, region: Region, mm: AddressSpace) -> None:
+        """Empty sections of the VMA that is there, as many as the action has pages: they wait for no fault."""
+        for _ in range(action.pages):
+            async with mm.lock:
+                await self._kernel.spaces.hold(mm)
+                if vma := mm.layout.find(_range(action, region)[0]):
+                    mm.open_sections([vma.id])
+                    mm.close_sections([vma.id])
+                    await self._kernel.fence(previous_reads=False)
+                self._kernel.spaces.drop(mm)
+            await self._kernel.scheduler.sleep(action.pause_ns)
+
     async def _invalidate(self, action: Action, region: Region, mm: AddressSpace) -> None:
-        """A TLB flush that nothing needs: of the range, or (no pages) of the space."""
-        async with mm.lock:
-            await self._kernel.spaces.hold(mm)
-            start, end = _range(action, region)
-            commands = cmd.invalidate_range(mm.space, start, end - start) if action.pages else [cmd.invalidate_space(mm.space)]
-            for command in commands:
-                self._kernel.commands.post(command)
-            await self._kernel.fence()
-            self._kernel.spaces.drop(mm)
+        """A TLB flush that nothing needs, and that waits for nothing: of the range, or (no pages) of the space."""
+        await self._kernel.spaces.hold(mm)
+        start, end = _range(action, region)
+        commands = cmd.invalidate_range(mm.space, start, end - start) if action.pages else [cmd.invalidate_space(mm.space)]
+        for command in commands:
+            self._kernel.commands.post(command)
+        await self._kernel.fence(previous_reads=False)
+        self._kernel.spaces.drop(mm)
 
 
 def _first(region: Region) -> LayoutChange:

@@ -28,7 +28,7 @@ KINDS = (
 """VMAs that are not plain anonymous memory: kind, rights, Linux' vm_flags. The first three show a file."""
 FILE, FILE_PAGE = "a file", 60
 """All regions that show one show it around this page, where a leaf of its page cache's tree ends."""
-MUTATORS_ACTIONS = 64
+MUTATORS_ACTIONS, MOST_BUMPS = 64, 32
 CHILD_FAULTS = 3
 
 
@@ -41,8 +41,8 @@ class Shape:
     faults : in all. faulters, mutators : threads of each kind. regions : of each address space, with `pages` pages each. pause_ns : longest pause of
     a mutator. spaces : address spaces. pitch : pages from one region to the next; from 512 on a region has page tables of its own, which come and go.
     files : so many regions of a space are of other kinds (`KINDS`, in turn); pages leave the page cache then. forks, moves : with these operations.
-    aging : the operations are those that make work for hardware that sets A and D. mlocks : most of them change flags only.
-    flushes : most of them only invalidate TLBs.
+    aging : the operations are those that make work for hardware that sets A and D. sections : most of them are sections in which flags change, or
+    nothing. flushes : most of them only invalidate TLBs.
     """
 
     faults: int = 2000
@@ -57,7 +57,7 @@ class Shape:
     forks: bool = False
     moves: bool = False
     aging: bool = False
-    mlocks: bool = False
+    sections: bool = False
     flushes: bool = False
 
 
@@ -71,8 +71,9 @@ class Profile:
 
 
 _STEADY = {"pressure": (0,), "error_rate": (0.0,), "small_rings": (False,)}
+_ALONE = _STEADY | {"spaces": (1,), "moves": (False,), "aging": (False,), "policy": ("spec",)}
 PROFILES: dict[str, Profile] = {
-    "mixed": Profile(about="everything, at random", choices={"mlocks": (False,) * 7 + (True,)}),
+    "mixed": Profile(about="everything, at random", choices={"sections": (False,) * 7 + (True,)}),
     "races": Profile(
         about="anonymous memory, a small place, no pauses: as many races as there can be",
         choices=_STEADY | {
@@ -100,16 +101,23 @@ PROFILES: dict[str, Profile] = {
     "pressure": Profile(about="memory and ports that are often not ready", choices={"pressure": (20, 40, 60, 80)}),
     "sections": Profile(
         about="sections as short as can be, of VMAs in which there is always a fault: commands between any two steps",
-        choices=_STEADY | {
-            "faulters": (16, 32), "mutators": (1, 2), "regions": (1, 2, 4), "pages": (96,), "pitch": (96, 512), "pause_ns": (300, 3000, 10_000),
-            "files": (0, 3), "spaces": (1,), "moves": (False,), "aging": (False,), "policy": ("spec",), "mlocks": (True,), "unzeroed": (False, True),
+        choices=_ALONE | {
+            "faulters": (16, 32), "mutators": (2, 4), "regions": (1, 2, 4), "pages": (96,), "pitch": (96, 512, 1 << 18), "files": (0, 3, 3),
+            "pause_ns": (300, 1000, 3000), "sections": (True,), "unzeroed": (False, True),
+        },
+    ),
+    "wide": Profile(
+        about="regions so large that most faults make a page table, and sections as short as can be",
+        choices=_ALONE | {
+            "faulters": (4, 8, 16), "mutators": (2, 3), "regions": (4,), "pages": (1 << 13,), "pitch": (1 << 13,), "files": (0,),
+            "pause_ns": (300, 1000), "sections": (True,),
         },
     ),
     "flushes": Profile(
         about="one flush of TLBs after the other, of pages of files around which faults are served",
-        choices=_STEADY | {
-            "faulters": (16,), "mutators": (1, 2), "regions": (4,), "files": (3,), "pages": (96,), "pitch": (96,), "latency": (2, 5, 20),
-            "pause_ns": (0,), "spaces": (1,), "forks": (False,), "moves": (False,), "aging": (False,), "policy": ("spec",),
+        choices=_ALONE | {
+            "faulters": (16, 32), "mutators": (2, 4), "regions": (4,), "files": (3,), "pages": (96,), "pitch": (96,), "latency": (2, 5, 20),
+            "pause_ns": (0,), "forks": (False,),
         },
         shape={"flushes": True},
     ),
@@ -121,9 +129,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "aging": (False, False, True), "policy": ("spec", "spec", "spec", "spec", "vma-lock", "mm-lock"), "mode": ("sv39", "sv48", "sv57"),
     "latency": (2, 5, 20, 20, 50), "pressure": (0, 0, 0, 30), "error_rate": (0.0,) * 7 + (0.002,), "adue": (False, False, True),
     "unzeroed": (False, False, False, True), "small_rings": (False,) * 7 + (True,),
-    "mlocks": (False,),
+    "sections": (False,),
 }  # fmt: skip
-SHAPE_KEYS = ("faulters", "mutators", "regions", "pages", "pause_ns", "spaces", "pitch", "files", "forks", "moves", "aging", "mlocks")
+SHAPE_KEYS = ("faulters", "mutators", "regions", "pages", "pause_ns", "spaces", "pitch", "files", "forks", "moves", "aging", "sections")
 
 
 def generate(
@@ -181,8 +189,8 @@ def _operations(rng: Random, shape: Shape, regions: int) -> tuple[Action, ...]:
     kinds = ["age", "age", "protect", "protect all", "protect all", "protect all", "discard"]
     if not shape.aging:
         kinds = ["protect", "protect", "protect all", "discard", "unmap", "map", "map"]
-    if shape.mlocks:
-        kinds = ["mlock"] * 5 + ["discard all", "discard all", "map", "age"]
+    if shape.sections:
+        kinds = ["mlock"] * 2 + ["bump"] * 6 + ["discard all", "discard all", "discard all", "unmap all", "map", "map", "age"]
     if shape.flushes:
         kinds = ["invalidate"] * 4 + ["discard all"]
     kinds = kinds * 4 + [
@@ -197,8 +205,12 @@ def _operations(rng: Random, shape: Shape, regions: int) -> tuple[Action, ...]:
 def _operation(rng: Random, shape: Shape, regions: int, kind: str) -> Action:
     region, first = rng.randrange(regions), rng.randrange(shape.pages)
     pages = rng.randrange(first, shape.pages) + 1 - first
-    if kind in ("protect all", "discard all", "age", "map"):
+    if kind in ("protect all", "discard all", "unmap all", "age", "map"):
         first, pages = 0, shape.pages
+    elif kind == "bump":
+        pages = rng.randrange(MOST_BUMPS) + 1
+    elif kind == "invalidate" and shape.flushes:
+        pages *= rng.randrange(2)
     child = _faults(rng, shape, regions, CHILD_FAULTS) if kind == "fork" else ()
     return Action(
         do=kind.removesuffix(" all"), region=region, first=first, pages=pages, pause_ns=rng.randrange(shape.pause_ns + 1), perm=rng.choice(PERMS),

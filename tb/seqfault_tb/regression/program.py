@@ -9,7 +9,7 @@ import msgspec
 
 __all__ = ["OPERATIONS", "Action", "Conditions", "Program", "Region", "Thread"]
 
-Operation = Literal["fault", "protect", "discard", "unmap", "map", "age", "move", "fork", "evict", "lock", "invalidate", "mlock"]
+Operation = Literal["fault", "protect", "discard", "unmap", "map", "age", "move", "fork", "evict", "lock", "invalidate", "mlock", "bump"]
 OPERATIONS: tuple[str, ...] = get_args(Operation)
 """What a thread can do: `docs/regress.md` says what each is in Linux."""
 Natural = Annotated[int, msgspec.Meta(ge=0)]
