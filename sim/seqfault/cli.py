@@ -26,14 +26,13 @@ from .regress_command import regress
 from .settings import configuration, parse_settings
 from .synth_command import synth
 from .walk_command import walk
-from .wave_output import wave_output
+from .wave_output import check_wave_name, wave_output
 from .waves_command import waves
 
 __all__ = ["app", "main", "run_command"]
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """Exit status after Ctrl-C and after the reader of our output went away: 128 + signal, as a shell would say."""
-WAVE_FORMATS = (".vcd", ".fst")
 
 app = typer.Typer(
     name="seqfault", add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True,
@@ -106,8 +105,7 @@ def run(
     configuration(preset, parameters)
     if not math.isfinite(clock_mhz) or clock_mhz <= 0:
         raise UsageError(f"--clock-mhz must be a positive number, not {clock_mhz}")
-    if waves is not None and waves.suffix not in WAVE_FORMATS:
-        raise UsageError(f"--waves: {waves} must end in {' or '.join(WAVE_FORMATS)}")
+    check_wave_name(waves)
     if waves is not None and engine is RunEngine.GOLDEN:
         raise UsageError("--waves: the golden engine has no waveform")
     with json_output(json_path) as json_file, wave_output(waves) as wave_file:

@@ -16,6 +16,7 @@ from .console import json_output, report, show
 from .errors import CheckFailed, SeqfaultError, UsageError
 from .output import OutputFile, optional_file
 from .settings import configuration, parse_settings
+from .wave_output import check_wave_name, wave_output
 
 if TYPE_CHECKING:
     from .regress import Regression
@@ -73,8 +74,7 @@ def regress(
     if listed:
         _list_profiles(json_path)
         return
-    if waves is not None and waves.suffix not in (".vcd", ".fst"):
-        raise UsageError(f"--waves: {waves} must end in .vcd or .fst")
+    check_wave_name(waves)
     if database is not None and database.suffix not in (".xml", ".yml", ".yaml"):
         raise UsageError(f"--coverage-database: {database} must end in .xml or .yml")
     from .regress_plan import parse_seeds, plan, read_program
@@ -161,8 +161,6 @@ def _results(cases: "list[Case]", jobs: int | None, scheduler: str | None, waves
     from .regress_workers import run_here, run_on_cluster
 
     if waves is not None:
-        from .wave_output import wave_output
-
         with wave_output(waves) as file:
             assert file is not None
             yield 0, run_case(cases[0], waves=file)

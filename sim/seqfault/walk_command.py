@@ -1,7 +1,5 @@
 """The command `seqfault walk`. Imports what it needs when it runs, like the others."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +8,9 @@ import typer
 
 from .console import json_output, report
 from .errors import CheckFailed, UsageError
-from .output import OutputFile
+from .wave_output import check_wave_name, wave_output
 
 __all__ = ["walk"]
-
-WAVE_FORMATS = (".vcd", ".fst")
 
 
 class WalkEngine(StrEnum):
@@ -39,11 +35,10 @@ def walk(
     """Translate the vectors of an independent simulator and compare: address, fault, reads, updates of A and D."""
     from .report import progress_bar
 
-    if waves is not None and waves.suffix not in WAVE_FORMATS:
-        raise UsageError(f"--waves: {waves} must end in {' or '.join(WAVE_FORMATS)}")
+    check_wave_name(waves)
     if waves is not None and engine is WalkEngine.GOLDEN:
         raise UsageError("--waves: the golden model has no waveform")
-    with json_output(json_path) as json_file, _wave_output(waves) as wave_file:
+    with json_output(json_path) as json_file, wave_output(waves) as wave_file:
         from .settings import parse_settings
         from .walk import run_walk
         from .walk_result import walk_failures, walk_table
@@ -57,17 +52,3 @@ def walk(
     found = walk_failures(result)
     if found:
         raise CheckFailed("; ".join(found))
-
-
-@contextmanager
-def _wave_output(path: Path | None) -> Iterator[Path | None]:
-    """Where the simulation writes the waveform. It is kept whatever the verdict, as soon as there is anything in it."""
-    if path is None:
-        yield None
-        return
-    with OutputFile(path) as file:
-        try:
-            yield file.temporary
-        finally:
-            if file.temporary.stat().st_size:
-                file.commit()

@@ -4,10 +4,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from .errors import SeqfaultError
+from .errors import SeqfaultError, UsageError
 from .output import OutputFile
 
-__all__ = ["wave_output"]
+__all__ = ["check_wave_name", "wave_output"]
+
+FORMATS = (".vcd", ".fst")
+
+
+def check_wave_name(path: Path | None) -> None:
+    """Raises `UsageError` for a name that no waveform can have."""
+    if path is not None and path.suffix not in FORMATS:
+        raise UsageError(f"--waves: {path} must end in {' or '.join(FORMATS)}")
 
 
 @contextmanager

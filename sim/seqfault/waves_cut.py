@@ -12,7 +12,7 @@ from vcd.writer import Variable
 from .errors import UsageError
 from .output import OutputFile
 from .vcd_names import annotate_vcd, plain_name
-from .waves import EVENT_ENUMS, WaveEvent, read_events
+from .waves import EVENT_ENUMS, WaveEvent
 from .waves_faults import FaultNumbers
 from .waves_file import CUT_SCOPE, WaveFile
 from .waves_golden import Difference, Golden, golden_file, write_golden
@@ -32,17 +32,18 @@ def cycles_of_fault(path: Path, events: Sequence[WaveEvent], number: int, margin
     return max(0, own[0] - margin), own[-1] + margin
 
 
-def cut_cycles(file: WaveFile, output: Path, first: int, last: int, golden: Golden | None) -> list[Path]:
+def cut_cycles(file: WaveFile, events: Sequence[WaveEvent], output: Path, first: int, last: int, golden: Golden | None) -> list[Path]:
     """Write the cycles `first` to `last` (as far as the file has them) as the VCD `output`, and their part of `golden` beside it.
 
-    Returns the files written. Raises `UsageError` when the file has none of these cycles, or the place cannot be written.
+    `events`: all that the file has. Returns the files written. Raises `UsageError` when the file has none of these cycles, or the place cannot be
+    written.
     """
     if output.suffix != ".vcd":
         raise UsageError(f"{output}: must end in .vcd")
     if output.exists() and file.path.exists() and output.samefile(file.path):
         raise UsageError(f"{output}: is the file to cut from")
     begin, end = file.times(first, last)
-    constants, inside = _around(file, first, last)
+    constants = _numbers_at(file, events, first)
     with OutputFile(output) as target:
         try:
             with target.temporary.open("w") as text:
@@ -54,23 +55,20 @@ def cut_cycles(file: WaveFile, output: Path, first: int, last: int, golden: Gold
             golden_file(output).unlink(missing_ok=True)
             target.commit()
             return [output]
-        cycles = {event.cycle for event in inside}
+        cycles = {event.cycle for event in events if first <= event.cycle <= last}
         with OutputFile(golden_file(output)) as view:
             view.write_text(write_golden(_part(golden, cycles, first, last)))
         target.commit()
     return [output, golden_file(output)]
 
 
-def _around(file: WaveFile, first: int, last: int) -> tuple[dict[str, int], list[WaveEvent]]:
-    """What the numbering of faults needs at cycle `first`, and the events of these cycles."""
+def _numbers_at(file: WaveFile, events: Sequence[WaveEvent], first: int) -> dict[str, int]:
+    """What the numbering of faults needs at cycle `first`."""
     numbers = FaultNumbers(file.constants())
-    inside = []
-    for event in read_events(file):
+    for event in events:
         if event.cycle < first:
             numbers.number_of(event)
-        elif event.cycle <= last:
-            inside.append(event)
-    return numbers.constants(), inside
+    return numbers.constants()
 
 
 def _part(golden: Golden, cycles: set[int], first: int, last: int) -> Golden:

@@ -34,7 +34,8 @@ def leave_evidence(waveform: Path, folder: Path, *, cycle: int | None, since: in
     UsageError : the waveform or the view cannot be used, or the folder cannot be written.
     """
     file = WaveFile(waveform)
-    events = [event for event in read_events(file) if event.cycle >= since]
+    recorded = list(read_events(file))
+    events = [event for event in recorded if event.cycle >= since]
     golden = read_golden(waveform)
     if golden is not None:
         golden.fit(waveform, events)
@@ -48,7 +49,7 @@ def leave_evidence(waveform: Path, folder: Path, *, cycle: int | None, since: in
     else:
         first, last = max(0, at - LEAD), at + MARGIN
     name = f"fault-{number}" if number and not since else f"cycle-{at}"  # numbers count from the waveform's beginning
-    written = cut_cycles(file, folder / f"{name}.vcd", first, last, golden)
+    written = cut_cycles(file, recorded, folder / f"{name}.vcd", first, last, golden)
     small = WaveFile(folder / f"{name}.vcd")
     written += write_set_up(small, gtkw=folder / f"{name}.gtkw", surfer=folder / f"{name}.sucl", cycle=at)
     shown = _near(events, number)

@@ -74,7 +74,7 @@ def write_outputs(
         if fault is not None and cut is not None:
             from .waves_cut import cut_cycles, cycles_of_fault
 
-            written += cut_cycles(file, cut, *cycles_of_fault(path, events, fault, margin), golden)
+            written += cut_cycles(file, events, cut, *cycles_of_fault(path, events, fault, margin), golden)
     return written + write_set_up(file, gtkw=gtkw, surfer=surfer)
 
 

@@ -57,7 +57,8 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(good: Path, bad: Path) -> Iterator[Any]:
+    """Chromium; its event loop runs from here on, and the waveforms need one of their own."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}")
     playwright = pytest.importorskip("playwright.sync_api")
