@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqfault_tb.fast_machine import CLOCK_NS
+from seqfault_tb.machine import CLOCK_NS
 from seqfault_tb.regression.golden_view import golden_file
 from seqfault_tb.regression.program import Program
 

@@ -11,14 +11,13 @@ from cocotb.handle import SimHandleBase
 from cocotb.triggers import Timer, ValueChange
 
 from .errors import HangError
-from .machine import Answer, Machine, QueuePointers, Request
+from .machine import CLOCK_NS, Answer, Machine, QueuePointers, Request
 
 __all__ = ["FastMachine"]
 
 LOG_WORDS = 12
 EVENT, REQUEST, ANSWER, RESPONSE = range(4)
 WAKE_HANG = 8
-CLOCK_NS = 10
 NO_DEADLINE = 2**64 - 1
 FAULT_READERS = (0, 1, 5, 6, 7)
 """Of the AXI manager's readers those that read for a fault: walker, VMA lookup, page lookup, fault-around, mover. Errors of the others reach nobody

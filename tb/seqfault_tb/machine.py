@@ -7,10 +7,12 @@ transactions through C++ beside the Verilated model (`seqfault run`), and one is
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-__all__ = ["POLICIES", "Answer", "Machine", "QueuePointers", "Request"]
+__all__ = ["CLOCK_NS", "POLICIES", "Answer", "Machine", "QueuePointers", "Request"]
 
 POLICIES = ("spec", "vma-lock", "mm-lock")
 """Names of the policies, by their number in the register `control`."""
+CLOCK_NS = 10
+"""Of a clock in simulated time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,11 +19,10 @@ from .axi_bursts import BurstChecker
 from .axi_memory import FailingRegion, attach_memory
 from .errors import HangError
 from .fields import pack, unpack
-from .machine import Answer, Machine, QueuePointers, Request
+from .machine import CLOCK_NS, Answer, Machine, QueuePointers, Request
 
 __all__ = ["PinMachine"]
 
-CLOCK_NS = 10
 EVENT_FIELDS = ("first", "last", "agent", "outcome", "space", "vpn", "id", "seq", "addr", "data")
 _POINTERS = ("cq_head", "pq_tail", "free_head", "released_tail", "cqcsr", "completion_tail")
 

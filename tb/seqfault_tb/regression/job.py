@@ -14,7 +14,8 @@ from cocotb.triggers import Timer
 from ..checked import check_counters
 from ..coverage import Coverage
 from ..errors import HangError
-from ..fast_machine import CLOCK_NS, FastMachine, start
+from ..fast_machine import FastMachine, start
+from ..machine import CLOCK_NS
 from ..planted import Plant
 from .conditions import config_of, prepare
 from .execute import Execution
