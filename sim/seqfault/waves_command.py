@@ -33,13 +33,15 @@ def waves(
     if around is None and output is not None:
         raise UsageError("-o goes with --around: the other files have options of their own")
     filters = Filters(context=context, first=first, last=last, limit=limit)
-    if any(option is not None for option in (html, gtkw, surfer, around)):
-        written = write_outputs(file, filters, html=html, gtkw=gtkw, surfer=surfer, fault=_fault_number(around), cut=output, margin=margin)
-        for path in written if json_path is None else ():
-            print(f"wrote {path}")
-        if json_path is None:
-            return
+    fault = _fault_number(around)
     with json_output(json_path) as json_file:
+        if any(option is not None for option in (html, gtkw, surfer, fault)):
+            outputs = {"html": html, "gtkw": gtkw, "surfer": surfer, "cut": output, "json_path": json_path}
+            written = write_outputs(file, filters, fault=fault, margin=margin, **outputs)
+            if json_path is None:
+                for path in written:
+                    print(f"wrote {path}")
+                return
         text_timeline(file, filters, json_path, json_file)
 
 

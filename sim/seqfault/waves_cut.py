@@ -16,6 +16,7 @@ from .waves import EVENT_ENUMS, WaveEvent
 from .waves_faults import FaultNumbers
 from .waves_file import CUT_SCOPE, WaveFile
 from .waves_golden import Difference, Golden, golden_file, write_golden
+from .waves_places import check_places
 
 __all__ = ["cut_cycles", "cycles_of_fault"]
 
@@ -36,12 +37,11 @@ def cut_cycles(file: WaveFile, events: Sequence[WaveEvent], output: Path, first:
     """Write the cycles `first` to `last` (as far as the file has them) as the VCD `output`, and their part of `golden` beside it.
 
     `events`: all that the file has. Returns the files written. Raises `UsageError` when the file has none of these cycles, or the place cannot be
-    written.
+    written or is that of the file itself.
     """
     if output.suffix != ".vcd":
         raise UsageError(f"{output}: must end in .vcd")
-    if output.exists() and file.path.exists() and output.samefile(file.path):
-        raise UsageError(f"{output}: is the file to cut from")
+    check_places(file.path, [output, golden_file(output)])
     begin, end = file.times(first, last)
     constants = _numbers_at(file, events, first)
     with OutputFile(output) as target:

@@ -12,10 +12,11 @@ from seqfault.timeline import event_record
 from seqfault.waves import read_events
 from seqfault.waves_evidence import leave_evidence
 from seqfault.waves_file import CUT_SCOPE, WaveFile
-from seqfault.waves_golden import Golden, golden_file, read_golden
+from seqfault.waves_golden import Difference, Golden, golden_file, read_golden, write_golden
 from seqfault_golden import Safeguard
+from seqfault_tb.regression.golden_view import FORMAT, VERSION
 
-from .waves_maker import record_run
+from .waves_maker import record_run, write_wave
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +97,21 @@ def test_golden_is_cut_with_it(wave: Path, tmp_path: Path) -> None:
         (("--around", "fault=0", "-o", "{}/c.vcd"), "must be fault=N"), (("--around", "7", "-o", "{}/c.vcd"), "must be fault=N"),
         (("--around", "fault=1"), "needs -o"), (("--around", "fault=1", "-o", "{}/c.fst"), "must end in .vcd"),
         (("--around", "fault=1", "-o", "{}/nowhere/c.vcd"), "cannot write"), (("-o", "{}/c.vcd"), "goes with --around"),
+        (("--html", "{}/w.html", "--around", "fault=100000", "-o", "{}/c.vcd"), "has no fault 100000"),
+        (("--html", "{}/w.html", "--around", "fault=1", "-o", "{}/c.fst"), "must end in .vcd"),
+        (("--html", "{}/w.html", "--around", "fault=1", "-o", "{}/nowhere/c.vcd"), "cannot write"),
+        (("--around", "fault=1", "-o", "{}/c.vcd", "--gtkw", "{}/c.gtkw", "--surfer", "{}/nowhere/c.sucl"), "cannot write"),
+        (("--html", "{}/w.html", "--json", "{}/nowhere/w.json"), "cannot write"),
+        (("--html", "{}/w", "--surfer", "{}/w"), "is the place of two files"), (("--html", "{}/w", "--json", "{}/./w"), "two files"),
+        (("--around", "fault=1", "-o", "{}/c.vcd", "--gtkw", "{}/c.vcd"), "two files"),
+        (("--around", "fault=1", "-o", "{}/c.vcd", "--html", "{}/c.vcd.golden.jsonl"), "two files"),
+        (("--gtkw", "{}/w.gtkw", "--surfer", "{}/w.outcome.names"), "two files"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(
     wave: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], complaint: str
 ) -> None:
-    assert run_command(["waves", str(wave), *(option.format(tmp_path) for option in options)]) == 2
+    assert run_command(["waves", str(wave), *(option.replace("{}", str(tmp_path)) for option in options)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert complaint in err
@@ -109,11 +119,38 @@ def test_mistakes_are_told_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_itself_is_not_cut(wave: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = wave.read_bytes()
-    assert run_command(["waves", str(wave), "--around", "fault=1", "-o", str(wave)]) == 2
-    assert "is the file to cut from" in capsys.readouterr().err
-    assert wave.read_bytes() == before
+@pytest.mark.parametrize(
+    "options", [["--html"], ["--gtkw"], ["--surfer"], ["--json"], ["--around", "fault=1", "-o"]], ids=lambda options: options[-1]
+)
+@pytest.mark.parametrize("other", ["", "symbolic", "hard", "view"])
+def test_what_is_read_is_not_overwritten(
+    wave: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], other: str,
+) -> None:  # fmt: skip
+    copy = tmp_path / "run.vcd"
+    for path in (copy, golden_file(copy)):
+        path.write_bytes((wave if path == copy else golden_file(wave)).read_bytes())
+    output = tmp_path / "other.vcd" if other else copy
+    if other == "hard":
+        output.hardlink_to(copy)
+    elif other:
+        output.symlink_to(golden_file(copy) if other == "view" else copy)
+    there = sorted(tmp_path.iterdir())
+    assert run_command(["waves", str(copy), *options, str(output)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("is the golden view of" if other == "view" else "is the waveform that is read") in err
+    assert len(err.splitlines()) == 1
+    assert (copy.read_bytes(), golden_file(copy).read_bytes()) == (wave.read_bytes(), golden_file(wave).read_bytes())
+    assert sorted(tmp_path.iterdir()) == there
+
+
+def test_all_outputs_together(wave: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--html", "w.html", "--gtkw", "w.gtkw", "--surfer", "w.sucl", "--around", "fault=3", "-o", "c.vcd"]
+    assert run_command(["waves", str(wave), *(option if option[0] == "-" or "=" in option else str(tmp_path / option) for option in options)]) == 0
+    written = [Path(line.removeprefix("wrote ")) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(tmp_path.iterdir()) == sorted(written)
+    assert {"w.html", "w.gtkw", "w.sucl", "c.vcd", "c.vcd.golden.jsonl"} <= {path.name for path in written}
+    assert run_command(["waves", str(wave), "--html", "/dev/null", "--surfer", "/dev/null"]) == 0
 
 
 def failing(folder: Path, removed: Safeguard) -> tuple[Path, int]:
@@ -155,6 +192,43 @@ def test_evidence_without_a_view_is_the_last_fault_before_the_cycle(wave: Path, 
     assert any(event.cycle == middle for event in read_events(files[0]))
     last = next(event.fault for event in reversed(events) if event.fault)
     assert leave_evidence(copy, tmp_path / "end", cycle=None)[0].name == f"fault-{last}.vcd"
+
+
+def test_evidence_of_a_difference_long_after_the_last_fault(tmp_path: Path) -> None:
+    """An answer of a TLB, say, that is wrong: the cut is around it, and the page goes on until there."""
+    events = {3: {"first": 0, "last": 0}, 5: {"first": 18, "last": 18}, 5000: {"first": 34, "last": 34, "agent": 63, "id": 1, "seq": 1}}
+    wave = write_wave(tmp_path / "run.vcd", events, cycles=5100)
+    seen = [{"cycle": cycle, "agent": 0, "outcome": 0, "verdict": "allowed", **event} for cycle, event in events.items()]
+    difference = Difference(text="cycle 5020: answer is not allowed", cycle=5020, event=None)
+    golden = Golden(header={"format": FORMAT, "version": VERSION, "about": {}}, events=seen, differences=[difference], end={})
+    golden_file(wave).write_text(write_golden(golden))
+    for cycle in (5021, None):
+        files = leave_evidence(wave, tmp_path / "evidence", cycle=cycle)
+        assert files[0].name == "cycle-5020.vcd"
+        assert checked_golden(files[0]).first_difference == difference
+        assert [event.cycle for event in read_events(files[0])] == [5000]
+        assert "cycles 3 to 5000" in files[-1].read_text()
+
+
+def test_evidence_of_an_earlier_failure_goes(wave: Path, tmp_path: Path) -> None:
+    old = ["fault-14.vcd", "fault-14.vcd.golden.jsonl", "fault-14.gtkw", "fault-14.sucl", "fault-14.ev_first.names", "cycle-99.vcd", "timeline.html"]
+    others = ["program.json", "fault-14.txt", "fault-x.vcd", "my-fault-14.vcd", "fault-14.vcd.bak", "cycle-٣.vcd"]
+    for name in (*old, *others):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "fault-15.vcd").mkdir()
+    events = list(read_events(wave))
+    early, late = (leave_evidence(wave, tmp_path, cycle=event.cycle) for event in (events[len(events) // 3], events[-1]))
+    assert early[0] != late[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*(path.name for path in late), *others, "fault-15.vcd"])
+    assert all((tmp_path / name).read_text() == "old" for name in others)
+
+
+def test_evidence_does_not_remove_what_it_is_made_of(wave: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "fault-1000.vcd"
+    copy.write_bytes(wave.read_bytes())
+    golden_file(copy).write_bytes(golden_file(wave).read_bytes())
+    assert leave_evidence(copy, tmp_path, cycle=None)
+    assert (copy.read_bytes(), golden_file(copy).read_bytes()) == (wave.read_bytes(), golden_file(wave).read_bytes())
 
 
 def test_evidence_of_what_is_no_waveform(tmp_path: Path) -> None:
