@@ -2,7 +2,8 @@
 
 `python -m seqfault.mutate_blocks FILE` is a process of its own: it imports some modules of the RTL with their mutants, builds once what
 the tests build, and runs the tests for each mutant.
-FILE is JSON: {"modules": [...], "only": [...], "key": str, "numbers": [...], "tests": [...], "until": float, "verdicts": path}.
+FILE is JSON: {"modules": [...], "only": [...], "key": str, "numbers": [...], "folder": path, "tests": [...], "tested": str, "until": float,
+"verdicts": path}; "tested" is the key of the tests.
 """
 
 import contextlib
@@ -65,18 +66,29 @@ def main(job: dict[str, Any]) -> None:
     from .mutate_model import check_key
 
     check_key(job)
+    _check_tests(job)
     _build_once()
-    if not _passes(0, job["tests"]):
-        raise SystemExit(f"{', '.join(job['tests'])} failed without a mutant")
+    tests = [f"{job['folder']}/{name}" for name in job["tests"]]
+    if not _passes(0, tests):
+        raise SystemExit(f"{', '.join(tests)} failed without a mutant")
     with Path(job["verdicts"]).open("a") as verdicts:
         for number in job["numbers"]:
             if time.time() > job["until"]:
                 return
-            verdict: dict[str, Any] = {"mutant": number, "tested": True}
-            if not _passes(number, job["tests"]):
-                verdict |= {"killed": True, "outcome": "test", "by": [test.rpartition("/")[2] for test in job["tests"]], "message": "a test failed"}
+            verdict: dict[str, Any] = {"mutant": number, "tested": job["tested"]}
+            if not _passes(number, tests):
+                verdict |= {"killed": True, "outcome": "test", "by": job["tests"], "message": "a test failed"}
+            _check_tests(job)
             verdicts.write(json.dumps(verdict) + "\n")
             verdicts.flush()
+
+
+def _check_tests(job: dict[str, Any]) -> None:
+    """Raises `SystemExit` if the tests are not those that the job's `tested` stands for."""
+    from .mutate_verdicts import key_of_tests
+
+    if key_of_tests(Path(job["folder"])) != job["tested"]:
+        raise SystemExit("the tests were changed while they judged mutants")
 
 
 def _build_once() -> None:

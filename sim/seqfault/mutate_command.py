@@ -1,5 +1,6 @@
 """The command `seqfault mutate`. Imports what it needs when it runs, like the others."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ __all__ = ["mutate"]
 
 
 def mutate(
+    context: typer.Context,
     blocks: Annotated[
         list[str] | None, typer.Argument(metavar="BLOCK...", help="Modules of the RTL, or groups of them (fault, command, ...); all without one.")
     ] = None,
@@ -37,9 +39,9 @@ def mutate(
     What was tried is kept: after Ctrl-C or --limit the same command goes on.
     """
     from .doctor import require_simulation_tools
-    from .mutate import check_score, choose_modules, prepare
-    from .mutate_document import document_text
-    from .mutate_report import list_table, mutant_record, result_record, result_table
+    from .mutate import choose_modules, prepare
+    from .mutate_document import document_text, read_document
+    from .mutate_report import check_score, list_table, mutant_record, result_record, result_table
     from .output import optional_file
     from .report import progress_bar
 
@@ -47,15 +49,33 @@ def mutate(
     if tests is not None and not (tests / "test_fault_unit.py").is_file():
         raise UsageError(f"--tests: {tests} is not the folder tests/rtl of the repository")
     with json_output(json_path) as json_file, optional_file(document) as document_file:
-        campaign = prepare(modules, sample=sample, seed=seed, verdicts=verdicts)
+        if document is not None:
+            read_document(document)
+        campaign = prepare(modules, sample=sample, seed=seed, verdicts=verdicts, tests=tests)
         if list_only:
             report([mutant_record(mutant) for mutant in campaign.chosen], list_table(campaign.chosen), json_path, json_file)
             return
         require_simulation_tools()
         with progress_bar("trying mutants", unit="mutants") as progress:
-            campaign.run(jobs=jobs, limit=limit, tests=tests, on_progress=progress)
+            campaign.run(jobs=jobs, limit=limit, on_progress=progress)
         tried = campaign.tried()
         if document is not None and document_file is not None:
-            document_file.write_text(document_text(campaign, tried, old=document.read_text() if document.exists() else "", seed=seed))
+            old = read_document(document)
+            document_file.write_text(document_text(campaign, tried, old=old, seed=seed, command=_given(context)))
         report(result_record(campaign, tried), result_table(campaign, tried), json_path, json_file)
     check_score(tried, at_least)
+
+
+def _given(context: typer.Context) -> str:
+    """The command line, with the arguments and options that were given and no others."""
+    words = ["seqfault", "mutate"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source, value = context.get_parameter_source(name), context.params[name]
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        if parameter.param_type_name == "option":
+            words.append(max(parameter.opts, key=len))
+        if not isinstance(value, bool):
+            words += [f"{item:.15g}" if isinstance(item, float) else str(item) for item in (value if isinstance(value, list | tuple) else [value])]
+    return shlex.join(words)

@@ -2,20 +2,35 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from .document_parts import split_document
+from .errors import UsageError
 from .mutate import Campaign, Tried
-from .mutate_report import EVENTS, likely, place, score, scores, survivors
+from .mutate_report import likely, place, score, scores, survivors
+from .mutate_verdicts import EVENTS
 
-__all__ = ["ARGUED", "END", "document_text"]
+__all__ = ["ARGUED", "END", "document_text", "read_document"]
 
 ARGUED, END = "<!-- argued -->", "<!-- end of what is argued -->"
 """Around the part that is kept."""
 NOTHING = "\nNothing is argued yet.\n"
 
 
-def document_text(campaign: Campaign, tried: Sequence[Tried], *, old: str, seed: int) -> str:
-    """The page. `old`: the page as it was, whose argued part is kept."""
+def read_document(path: Path) -> str:
+    """The page as it is, if there is one. Raises `UsageError` when it cannot be told which part of it is to be kept."""
+    if not path.is_file():
+        return ""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"cannot read {path}") from None
+    _argued(text, path)
+    return text
+
+
+def document_text(campaign: Campaign, tried: Sequence[Tried], *, old: str, seed: int, command: str) -> str:
+    """The page. `old`: the page as it was, whose argued part is kept. `command`: the one that was given."""
     whole = len(tried) == len(campaign.found)
     which = "all of them" if whole else f"a random sample (seed {seed}) of {len(tried)}"
     lines = [
@@ -24,8 +39,7 @@ def document_text(campaign: Campaign, tried: Sequence[Tried], *, old: str, seed:
         " change in a module that carries the protocol (`tb/seqfault_tb/mutants/blocks.py` says which, and why). It is killed when a program of the"
         " regression makes the checker name a difference, hangs, or fails otherwise"
         + (", or when a test of its block fails." if _by_tests(tried) else "."), "",
-        f"{len(campaign.found)} mutants of {len(campaign.modules)} modules; tried: {which}. Again: "
-        f"`seqfault mutate --sample {len(campaign.chosen)} --seed {seed} --tests tests/rtl --document docs/mutation.md`.", "",
+        f"{len(campaign.found)} mutants of {len(campaign.modules)} modules; tried: {which}. Again: `{command}`.", "",
         f"**Killed: {sum(item.killed for item in tried)} of {len(tried)}, {score(tried):.1f} %**{'' if whole else _likely(tried)}. "
         f"Each was tried on up to {len(campaign.programs)} programs of {_faults(campaign)} faults.", "",
         *_killers(tried), *_scores("module", [(name, every, killed) for name, every, killed in scores(tried, lambda item: item.mutant.file)]),
@@ -48,8 +62,8 @@ def _faults(campaign: Campaign) -> str:
     return f"{min(counts)} to {max(counts)}"
 
 
-def _argued(old: str) -> str:
-    return split_document(old, "the page", ARGUED, END)[1] if ARGUED in old else NOTHING
+def _argued(old: str, where: object = "the page") -> str:
+    return split_document(old, where, ARGUED, END)[1] if ARGUED in old or END in old else NOTHING
 
 
 def _by_tests(tried: Sequence[Tried]) -> bool:

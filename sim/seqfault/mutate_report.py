@@ -12,16 +12,11 @@ from rich.text import Text
 
 from seqfault_tb.mutants.transform import Mutant
 
+from .errors import CheckFailed
 from .mutate import Campaign, Tried
 
-__all__ = ["EVENTS", "likely", "list_table", "mutant_record", "place", "result_record", "result_table", "score", "scores", "survivors"]
+__all__ = ["check_score", "likely", "list_table", "mutant_record", "place", "result_record", "result_table", "score", "scores", "survivors"]
 
-EVENTS = {
-    "same": "the log is the same, to the cycle: not reached, or equivalent",
-    "timing": "the same events at other times",
-    "other": "other events, all of them allowed",
-}
-"""What a survivor did, by how its logs differed from the unchanged engine's."""
 SHOWN = 40
 NORMAL = 1.96
 """Standard deviations around the mean of a normal distribution that hold 95 % of it."""
@@ -30,6 +25,12 @@ NORMAL = 1.96
 def score(tried: Sequence[Tried]) -> float:
     """Percentage of killed mutants; 0 of none."""
     return 100 * sum(item.killed for item in tried) / len(tried) if tried else 0.0
+
+
+def check_score(tried: Sequence[Tried], at_least: float | None) -> None:
+    """Raises `CheckFailed` for a score below `at_least` percent."""
+    if at_least is not None and score(tried) < at_least:
+        raise CheckFailed(f"{score(tried):.1f} % of {len(tried)} mutants were killed, less than {at_least:g} %")
 
 
 def likely(tried: Sequence[Tried]) -> tuple[float, float]:

@@ -1,21 +1,24 @@
 """`seqfault mutate`: its usage, what it keeps and tells, and both judges on mutants whose verdict is known."""
 
 import json
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from seqfault import mutate
+from seqfault import mutate, mutate_report, mutate_verdicts
 from seqfault.cli import run_command
-from seqfault.errors import CheckFailed
-from seqfault.mutate import Campaign, Tried, check_score, judge_by_tests
+from seqfault.errors import CheckFailed, UsageError
+from seqfault.mutate import Campaign, Tried, judge_by_tests
 from seqfault.mutate_blocks import TESTS
 from seqfault.mutate_document import ARGUED, END, document_text
 from seqfault.mutate_model import PRESET, SETTINGS, build_mutants, list_mutants, mutants_key
-from seqfault.mutate_report import result_record
+from seqfault.mutate_report import check_score, result_record
+from seqfault.mutate_verdicts import HEADER, begin_verdicts, key_of_tests, read_verdicts
 from seqfault_tb.mutants.blocks import modules_of
 from seqfault_tb.mutants.programs import programs
 from seqfault_tb.mutants.transform import Mutant
@@ -42,14 +45,56 @@ def _survived(number: int, events: str = "same") -> str:
     return _verdict(number, killed=False, by=None, outcome="ok", message=None, events=events)
 
 
+def _tested(number: int, key: str, **changes: Any) -> str:
+    return json.dumps({"mutant": number, "tested": key, **changes}) + "\n"
+
+
+def _killed_by_test(number: int, key: str) -> str:
+    return _tested(number, key, killed=True, outcome="test", by=["test_srcu.py::test_srcu"], message="a test failed")
+
+
+def _header(key: str) -> str:
+    return json.dumps({HEADER: key}) + "\n"
+
+
 @pytest.fixture
-def campaign(tmp_path: Path) -> Campaign:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Takes the place of tests/rtl: with what its tests share, and the tests' halves in the simulator."""
+    for name in ("tests/rtl/test_srcu.py", "tests/rtl/test_fault_unit.py", "tests/long.py", "tb/test_srcu.py", "tb/srcu_program.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"# {name}\n")
+    monkeypatch.setattr(mutate_verdicts, "BENCH", tmp_path / "tb")
+    return tmp_path / "tests" / "rtl"
+
+
+@pytest.fixture
+def campaign(tmp_path: Path, folder: Path) -> Campaign:
     """Of four mutants, three have a verdict: one was killed, one survived, one survived the programs and was killed by a test."""
     verdicts = tmp_path / "verdicts.jsonl"
-    test = json.dumps({"mutant": 3, "tested": True, "killed": True, "outcome": "test", "by": ["test_srcu.py::test_srcu"], "message": "a test failed"})
-    verdicts.write_text(_verdict(1) + _survived(2, "other") + _survived(3) + test + "\n" + _verdict(4)[:20])
+    text = _verdict(1) + _survived(2, "other") + _survived(3) + _killed_by_test(3, key_of_tests(folder)) + _verdict(4)[:20]
+    verdicts.write_text(_header("these") + text)
     mutants = _mutants(4)
-    return Campaign(modules=["srcu"], found=mutants, chosen=mutants, programs=programs(PRESET, SETTINGS), verdicts=verdicts)
+    return Campaign(
+        modules=["srcu"], found=mutants, chosen=mutants, programs=programs(PRESET, SETTINGS), verdicts=verdicts, key="these", tests=folder
+    )
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Campaign]:
+    """The command takes four mutants for those of the RTL; its campaigns are put here, and find that all mutants but the first survive."""
+    found: list[Campaign] = []
+
+    def run(campaign: Campaign, **options: Any) -> None:
+        found.append(campaign)
+        begin_verdicts(campaign.verdicts, campaign.key)
+        with campaign.verdicts.open("a") as file:
+            file.write(_verdict(1) + "".join(_survived(mutant.number) for mutant in campaign.chosen if mutant.number > 1))
+
+    monkeypatch.setenv("SEQFAULT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(mutate, "list_mutants", lambda modules: _mutants(4))
+    monkeypatch.setattr(Campaign, "run", run)
+    monkeypatch.setattr("seqfault.doctor.require_simulation_tools", lambda: None)
+    return found
 
 
 def test_verdicts_are_kept_and_a_cut_line_is_not(campaign: Campaign) -> None:
@@ -68,12 +113,103 @@ def test_only_the_rest_is_tried(campaign: Campaign, monkeypatch: pytest.MonkeyPa
     jobs = []
     monkeypatch.setattr(mutate, "build_mutants", lambda modules: Path("model"))
     monkeypatch.setattr(mutate, "run_job", lambda *arguments, **named: jobs.append(arguments[3]))
-    campaign.run(jobs=2, limit=None, on_progress=lambda done, every: None)
+    monkeypatch.chdir(campaign.verdicts.parent)
+    replace(campaign, tests=None, verdicts=Path("verdicts.jsonl")).run(jobs=2, limit=None, on_progress=lambda done, every: None)
     assert [(job["mutants"], job["jobs"], len(job["programs"])) for job in jobs] == [([4], 2, len(campaign.programs))]
+    assert jobs[0]["verdicts"] == str(campaign.verdicts.resolve()), "the simulator runs in another folder"
     tests: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(mutate, "judge_by_tests", lambda *arguments: tests.append(arguments))
-    campaign.run(jobs=2, limit=None, on_progress=lambda done, every: None, tests=BLOCKS_TESTS)
-    assert [(found[1], found[2]) for found in tests] == [(["srcu"], [2])]
+    monkeypatch.setattr(mutate, "judge_by_tests", lambda *arguments, **named: tests.append((*arguments, named)))
+    campaign.run(jobs=2, limit=None, on_progress=lambda done, every: None)
+    assert [found[1:5] for found in tests] == [(["srcu"], [2], campaign.tests, TESTS["srcu"])]
+    assert tests[0][-1] == {"key": campaign.tests_key}
+
+
+def test_without_tests_their_verdicts_do_not_count(campaign: Campaign) -> None:
+    assert [(item.mutant.number, item.killed) for item in replace(campaign, tests=None).tried()] == [(1, True), (2, False), (3, False)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "again"),
+    [
+        ("tests/rtl/test_srcu.py", [2, 3]), ("tests/rtl/more.py", [2, 3]), ("tests/long.py", [2, 3]), ("tb/test_srcu.py", [2, 3]),
+        ("tb/srcu_program.py", []), ("tests/notes.md", []),
+    ],
+)  # fmt: skip
+def test_verdicts_of_tests_hold_for_these_tests(
+    campaign: Campaign, changed: str, again: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both kinds: killed by them, and survived them. Those of the programs hold on."""
+    with campaign.verdicts.open("r+") as file:
+        file.write(_header("these") + _verdict(1) + _survived(2) + _survived(3) + _killed_by_test(3, str(campaign.tests_key)) + _verdict(4))
+        file.write(_tested(2, str(campaign.tests_key)))
+        file.truncate()
+    with (tmp_path / changed).open("a") as file:
+        file.write("# stronger\n")
+    later = replace(campaign)
+    assert [item.killed for item in later.tried()] == [True, False, not again, True]
+    tests: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(mutate, "judge_by_tests", lambda *arguments, **named: tests.append(arguments))
+    later.run(jobs=2, limit=None, on_progress=lambda done, every: None)
+    assert [found[2] for found in tests] == ([again] if again else [])
+
+
+NO_BEGIN = "is no file of verdicts: it does not begin as"
+OTHER_FILES = {
+    "object": ("{}", NO_BEGIN), "line": ("{}\n", NO_BEGIN), "no header": (_verdict(1), NO_BEGIN), "no text": ("\xff\n", NO_BEGIN),
+    "deep": ("[" * 100_000, NO_BEGIN), "cut header of others": (_header("others").strip(), NO_BEGIN),
+    "others": (_header("others") + _verdict(1), "has verdicts for other sources or other blocks"),
+    "empty verdict": (_header("these") + "{}\n", "line 2 is no verdict"),
+    "joined lines": (_header("these") + _verdict(1) + _verdict(2)[:20] + _verdict(3), "line 3 is no verdict"),
+    "unknown events": (_header("these") + _survived(1, "none"), "line 2 is no verdict"),
+    "number for a truth": (_header("these") + _tested(1, "x", killed=1), "line 2 is no verdict"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "complaint"), OTHER_FILES.values(), ids=OTHER_FILES)
+def test_other_files_are_refused(content: str, complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text(content, encoding="latin-1")
+    with pytest.raises(UsageError, match=complaint):
+        read_verdicts(file, "these", None)
+
+
+@pytest.mark.parametrize("content", ["", _header("these")[:9], _header("these").strip(), _header("these")])
+def test_cut_header_is_made_again(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "file"
+    begin_verdicts(file, "these")
+    file.write_text(content)
+    assert read_verdicts(file, "these", None) == {}
+    begin_verdicts(file, "these")
+    assert file.read_text() == _header("these")
+
+
+def test_cut_line_is_dropped(campaign: Campaign) -> None:
+    """So that the next verdict is not written behind it."""
+    begin_verdicts(campaign.verdicts, "these")
+    with campaign.verdicts.open("a") as file:
+        file.write(_survived(4))
+    assert [(item.mutant.number, item.killed) for item in campaign.tried()] == [(1, True), (2, False), (3, True), (4, False)]
+
+
+def test_invented_verdicts_are_refused(runs: list[Campaign], tmp_path: Path, capsys: Capture) -> None:
+    """Before anything runs, and the file stays as it is; the one that the command made is taken again, and only for the same blocks."""
+    invented, made = tmp_path / "invented", tmp_path / "made"
+    invented.write_text("".join(map(_verdict, range(1, 5))))
+    assert run_command(["mutate", "srcu", "--verdicts", str(invented)]) == 2
+    assert capsys.readouterr().err == f"seqfault: {invented} is no file of verdicts: it does not begin as `seqfault mutate` does\n"
+    assert (runs, invented.read_text()) == ([], "".join(map(_verdict, range(1, 5))))
+    assert run_command(["mutate", "srcu", "--verdicts", str(made)]) == run_command(["mutate", "srcu", "--verdicts", str(made)]) == 0
+    written = made.read_text()
+    assert run_command(["mutate", "pte_locks", "--verdicts", str(made)]) == 2
+    assert "has verdicts for other sources or other blocks than these" in capsys.readouterr().err
+    assert (len(runs), made.read_text()) == (2, written)
+
+
+@pytest.mark.parametrize("place", ["", "file/verdicts"])
+def test_places_that_keep_no_verdicts(place: str, runs: list[Campaign], tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").write_text("")
+    assert run_command(["mutate", "srcu", "--verdicts", str(tmp_path / place)]) == 2
+    assert capsys.readouterr().err.startswith(f"seqfault: cannot read {tmp_path / place}: ")
 
 
 def test_score_is_checked(campaign: Campaign) -> None:
@@ -83,16 +219,46 @@ def test_score_is_checked(campaign: Campaign) -> None:
         check_score(campaign.tried(), 67.0)
 
 
+def test_score_is_computed_once(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutate_report, "score", lambda tried: 12.5)
+    assert result_record(campaign, campaign.tried())["score"] == 12.5
+    with pytest.raises(CheckFailed, match=r"12\.5 % of 3"):
+        check_score(campaign.tried(), 13.0)
+
+
 def test_page_keeps_what_is_argued(campaign: Campaign) -> None:
-    page = document_text(campaign, campaign.tried(), old="", seed=1)
+    page = document_text(campaign, campaign.tried(), old="", seed=1, command="seqfault mutate --sample 4")
     assert "**Killed: 2 of 3, 66.7 %** (of all mutants 21 to 94 %, with a probability of 95 %)" in page
     assert "a random sample (seed 1) of 3" in page
     assert "| srcu.py:102:5 | operator | `a \\| b` | `(a) & (b)` |" in page
     argued = page.replace(page.partition(ARGUED)[2].partition(END)[0], "\nThis is why.\n")
     killed = [Tried(mutant=item.mutant, verdict=item.verdict | {"killed": True, "outcome": "hang"}) for item in campaign.tried()]
-    again = document_text(campaign, killed, old=argued, seed=1)
+    again = document_text(campaign, killed, old=argued, seed=1, command="")
     assert f"{ARGUED}\nThis is why.\n{END}" in again
     assert "srcu.py:102:5" not in again
+
+
+def test_page_says_what_was_run(runs: list[Campaign], tmp_path: Path, folder: Path) -> None:
+    """The arguments and options that were given, and no others; as many programs as there are."""
+    page = tmp_path / "the page.md"
+    for given in [
+        ["srcu", "--sample", "3", "--tests", str(folder), "--document", str(page)],
+        ["--seed", "1", "--limit", "60", "--jobs", "2", "--document", str(page)],
+        ["srcu", "pte_locks", "--verdicts", str(tmp_path / "kept"), "--document", str(page), "--at-least", "12.5"],
+    ]:
+        assert run_command(["mutate", *given]) == 0
+        assert f" Again: `{shlex.join(['seqfault', 'mutate', *given])}`.\n" in page.read_text()
+        assert f"Each was tried on up to {len(programs(PRESET, SETTINGS))} programs of 300 to 1500 faults.\n" in page.read_text()
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("old", [f"{ARGUED}\nThis is why.\n", f"This is why.\n{END}\n", f"{ARGUED}{END}{ARGUED}{END}", f"{END}{ARGUED}", "\xff"])
+def test_page_with_wrong_markers_is_refused_first(old: str, runs: list[Campaign], tmp_path: Path, capsys: Capture) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(old, encoding="latin-1")
+    assert run_command(["mutate", "srcu", "--document", str(page)]) == 2
+    assert str(page) in capsys.readouterr().err
+    assert (runs, page.read_text(encoding="latin-1")) == ([], old)
 
 
 @pytest.mark.parametrize(
@@ -128,16 +294,27 @@ def test_the_tests_of_a_block_judge(tmp_path: Path) -> None:
     (dropped,) = [item.number for item in found if (item.operator, item.before) == ("assignment dropped", "called.eq(called + 1)")]
     nothing = max(item.number for item in found) + 1
     verdicts = tmp_path / "verdicts.jsonl"
-    judge_by_tests(["srcu"], ["srcu"], [dropped, nothing], [f"{BLOCKS_TESTS}/test_srcu.py::test_smallest"], 2e9, verdicts)
+    key = key_of_tests(BLOCKS_TESTS)
+    judge_by_tests(["srcu"], ["srcu"], [dropped, nothing], BLOCKS_TESTS, ["test_srcu.py::test_smallest"], 2e9, verdicts, key=key)
     lines = [json.loads(line) for line in verdicts.read_text().splitlines()]
-    assert [(line["mutant"], line["tested"], line.get("killed")) for line in lines] == [(dropped, True, True), (nothing, True, None)]
+    assert [(line["mutant"], line["tested"], line.get("killed")) for line in lines] == [(dropped, key, True), (nothing, key, None)]
 
 
 def test_tests_that_fail_without_a_mutant_judge_nothing(tmp_path: Path) -> None:
     failing = tmp_path / "test_it.py"
     failing.write_text("def test_it():\n    assert False\n")
-    with pytest.raises(CheckFailed, match="the tests of srcu could not judge"):
-        judge_by_tests(["srcu"], ["srcu"], [1], [f"{failing}::test_it"], 2e9, tmp_path / "verdicts.jsonl")
+    with pytest.raises(CheckFailed, match="the tests of srcu could not judge") as caught:
+        judge_by_tests(["srcu"], ["srcu"], [1], tmp_path, ["test_it.py::test_it"], 2e9, tmp_path / "verdicts.jsonl", key=key_of_tests(tmp_path))
+    assert "test_it failed without a mutant" in caught.value.details
+
+
+def test_tests_that_change_meanwhile_judge_nothing(tmp_path: Path) -> None:
+    """A verdict would be kept for others than those that gave it."""
+    (tmp_path / "test_it.py").write_text("def test_it():\n    with open(__file__, 'a') as file:\n        file.write('#')\n")
+    with pytest.raises(CheckFailed, match="the tests of srcu could not judge") as caught:
+        judge_by_tests(["srcu"], ["srcu"], [1], tmp_path, ["test_it.py::test_it"], 2e9, tmp_path / "verdicts.jsonl", key=key_of_tests(tmp_path))
+    assert "the tests were changed while they judged mutants" in caught.value.details
+    assert (tmp_path / "verdicts.jsonl").read_text() == ""
 
 
 @LONG
