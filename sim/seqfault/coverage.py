@@ -10,10 +10,11 @@ from typing import Any
 
 from cocotb_coverage.coverage import CoverageDB, CoverCross, CoverPoint, coverage_db
 
-from seqfault_rtl.config import PRESETS
 from seqfault_tb.coverage.declare import Cross, Point
 from seqfault_tb.coverage.names import cross
 from seqfault_tb.coverage.points import POINTS
+
+from .coverage_rtl import RtlCounts
 
 __all__ = ["MergedCoverage", "bins_reached", "coverage_problems", "coverage_summary", "export_database", "merge"]
 
@@ -22,32 +23,48 @@ ROOT = "seqfault"
 
 
 class MergedCoverage(dict[str, Bins]):
-    """{point: {bin: count}} of all jobs."""
+    """{point: {bin: count}} of all jobs.
+
+    Attributes
+    ----------
+    code : lines and toggles of those jobs that counted them; None: none did.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code: RtlCounts | None = None
 
     def add(self, point: str, name: str, count: int) -> None:
         """Count a bin."""
         bins = self.setdefault(point, {})
         bins[name] = bins.get(name, 0) + count
 
-
-def merge(results: Iterable[Mapping[str, Any]]) -> MergedCoverage:
-    """Results of jobs, added up; those without coverage say nothing. What a job's conditions tell is counted here: policy and contexts."""
-    merged = MergedCoverage()
-    for result in results:
+    def take(self, result: Mapping[str, Any]) -> None:
+        """Add what a job has reached, if it says so. Policy and number of contexts, which it tells beside, count too."""
         for point, bins in (result.get("coverage") or {}).items():
             for name, count in bins.items():
                 if point == "busy":
-                    merged.add(point, _busy(int(name), str(result["preset"])), count)
+                    self.add(point, _busy(int(name), result["contexts"]), count)
                 else:
-                    merged.add(point, name, count)
+                    self.add(point, name, count)
                 if point == "kind":
-                    merged.add("policy", str(result["policy"]), count)
-                    merged.add("kind by policy", cross(name, str(result["policy"])), count)
+                    self.add("policy", str(result["policy"]), count)
+                    self.add("kind by policy", cross(name, str(result["policy"])), count)
+        if code := result.get("code"):
+            self.code = self.code or RtlCounts()
+            self.code.add(RtlCounts.from_json(code))
+
+
+def merge(results: Iterable[Mapping[str, Any]]) -> MergedCoverage:
+    """Results of jobs, added up."""
+    merged = MergedCoverage()
+    for result in results:
+        merged.take(result)
     return merged
 
 
-def _busy(contexts: int, preset: str) -> str:
-    return "all" if contexts >= PRESETS[preset].contexts else "one" if contexts == 1 else "some"
+def _busy(contexts: int, there_are: int) -> str:
+    return "all" if contexts >= there_are else "one" if contexts == 1 else "some"
 
 
 def coverage_summary(merged: MergedCoverage, points: Iterable[Point] = POINTS) -> list[dict[str, Any]]:

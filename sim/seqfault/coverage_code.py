@@ -12,7 +12,7 @@ import seqfault_rtl
 
 from .coverage_rtl import RtlCounts
 
-__all__ = ["EXCLUDED_BITS", "EXCLUDED_LINES", "ExcludedBits", "code_summary", "merge_code"]
+__all__ = ["EXCLUDED_BITS", "EXCLUDED_LINES", "ExcludedBits", "code_summary"]
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,6 @@ EXCLUDED_LINES: dict[str, str] = {
     "fault_reports.py": "the testbench kernel leaves the fault queue off: tests/rtl/test_fault_reports.py, tests/rtl/test_engine_faults.py",
 }
 """Lines (of a file "file.py", or one of them, "file.py:line") that need not run, and why; they count if they do."""
-
-
-def merge_code(results: Iterable[Mapping[str, Any]]) -> RtlCounts | None:
-    """What jobs with `code` (of `RtlCounts.to_json`) have counted, added up; None if there are none."""
-    merged: RtlCounts | None = None
-    for result in results:
-        if code := result.get("code"):
-            merged = merged or RtlCounts()
-            merged.add(RtlCounts.from_json(code))
-    return merged
 
 
 def code_summary(counts: RtlCounts, *, bits: Iterable[ExcludedBits] = EXCLUDED_BITS, lines: Mapping[str, str] | None = None) -> list[dict[str, Any]]:

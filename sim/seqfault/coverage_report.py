@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .coverage import bins_reached, coverage_problems, coverage_summary, merge
-from .coverage_code import code_summary, merge_code
+from .coverage import MergedCoverage, bins_reached, coverage_problems, coverage_summary
+from .coverage_code import code_summary
 from .errors import CheckFailed
 
 __all__ = ["check_coverage", "coverage_line", "coverage_record", "coverage_tables"]
@@ -18,14 +18,13 @@ WORST = 12
 """Files of the table of lines."""
 
 
-def coverage_record(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def coverage_record(merged: MergedCoverage) -> dict[str, Any]:
     """percent of all functional bins; points: of `coverage_summary`; problems: see `coverage_problems`; code: of `code_summary`, or None."""
-    merged = merge(results)
-    points, code = coverage_summary(merged), merge_code(results)
+    points = coverage_summary(merged)
     hit, bins = bins_reached(points)
     return {
         "percent": round(100 * hit / bins, 2), "points": points, "problems": coverage_problems(merged),
-        "code": None if code is None else code_summary(code),
+        "code": None if merged.code is None else code_summary(merged.code),
     }  # fmt: skip
 
 

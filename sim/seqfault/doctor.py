@@ -230,7 +230,10 @@ def examine() -> list[Tool]:
     for family in ("ecp5", "ice40"):
         tools.append(_package(f"yowasp-nextpnr-{family}", use="place and route", needed=False, extra="'seqfault[synth]'"))
     tools.append(_package("bitwuzla", use="proofs", needed=False, extra="'seqfault[prove]'"))
-    for name, use in (("msgspec", "regressions"), ("distributed", "regressions on a Dask cluster"), ("plotly", "pages of regressions")):
+    for name, use in (
+        ("msgspec", "regressions"), ("cocotb-coverage", "coverage of regressions"), ("picire", "failing programs made small"),
+        ("distributed", "regressions on a Dask cluster"), ("plotly", "pages of regressions"), ("junitparser", "JUnit XML of regressions"),
+    ):  # fmt: skip
         tools.append(_package(name, use=use, needed=False, extra="'seqfault[regress]'"))
     tools.append(_package("z3-solver", use="proofs, with --solver z3", needed=False, extra="'seqfault[prove]'"))
     tools.append(_fst_header())

@@ -1,7 +1,7 @@
 """A regression: its cases run by workers, their results gathered; of the first failure a small program and a waveform are left."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,8 @@ import msgspec
 from seqfault_tb.regression.golden_view import golden_file
 from seqfault_tb.regression.program import Program
 
+from .coverage import MergedCoverage
+from .errors import UsageError
 from .output import OutputFile
 from .regress_case import run_case
 from .regress_plan import Case, build_options, case_program, repeat_command
@@ -23,6 +25,8 @@ from .waves_evidence import leave_evidence
 __all__ = ["Regression", "investigate", "prepare"]
 
 PROGRAM_FILE, WAVES_FILE = "program.json", "failure.vcd"
+ADDED_UP = frozenset(("statistics", "coverage", "code"))
+"""Large parts of a result."""
 LAST_CYCLES, HANG_CYCLES = 20_000, 60_000
 """Cycles before the end of a program that are recorded, about 10 kB each: more than a fault takes; of a hang, which is noticed late, more."""
 
@@ -34,12 +38,13 @@ class Regression:
     Attributes
     ----------
     cases : all. results : of those that are done, in the order in which they were, each with `case` (its number) and `repeat` (a command), without
-        its statistics. statistics : of all, bounded.
+        its statistics and coverage. statistics, coverage : of all, bounded.
     """
 
     cases: Sequence[Case]
     results: list[dict[str, Any]] = field(default_factory=list)
     statistics: StatisticsPool = field(default_factory=StatisticsPool)
+    coverage: MergedCoverage = field(default_factory=MergedCoverage)
     began: float = field(default_factory=time.monotonic)
     ended: float = 0.0
 
@@ -49,8 +54,9 @@ class Regression:
         for number, result in done:
             if number >= 0:
                 self.statistics.add(result)
-                kept = {name: value for name, value in result.items() if name != "statistics"}
-                self.results.append({**kept, "case": number, "repeat": repeat_command(self.cases[number])})
+                self.coverage.take(result)
+                kept = {name: value for name, value in result.items() if name not in ADDED_UP}
+                self.results.append({**kept, "case": number, "repeat": repeat_command(self.cases[number], since=_since(result))})
             on_progress(self)
 
     @property
@@ -84,29 +90,43 @@ def prepare(cases: Sequence[Case]) -> None:
 
 
 def investigate(
-    case: Case, result: dict[str, Any], folder: Path, *, seconds: float, on_run: Callable[[int, int], None] | None = None
+    case: Case, result: dict[str, Any], folder: Path, *, seconds: float, on_stage: Callable[[str], None] = lambda text: None
 ) -> tuple[Program | None, list[Path]]:
     """Make a failing case small, for so many seconds, and leave in `folder` the program and what shows its failure.
 
-    Returns the program, and the files: `program.json`, the fault that differs as a VCD file, set-up files of wave viewers, the timeline. A race is
-    small already: it leaves the others, of the run of its sweep that failed.
+    Returns the program, and the files: `program.json`, the fault that differs as a VCD file, set-up files of wave viewers, the timeline. A race stays
+    as it is, the whole sweep, and leaves the others: one of its runs alone begins with other TLBs, and often goes well.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    program, files = None, []
-    if "race" in case:
-        small = case | {"offsets": [result["offset"]] if result.get("offset") is not None else []}
-    else:
+    program, files, small = None, [], case
+    if "race" not in case:
+
+        def on_run(runs: int, size: int) -> None:
+            on_stage(f"making the first failure smaller (at most {seconds:g} s): {size:,} actions after {runs:,} runs")
+
         shrinker = Shrinker(case_program(case), result, seconds=seconds, on_run=on_run)
         program = shrinker.shrink()
         result, small = shrinker.result, {"program": program.to_json()}
         files.append(folder / PROGRAM_FILE)
         with OutputFile(files[0]) as file:
             file.write_text(msgspec.json.format(msgspec.json.encode(program)).decode() + "\n")
+    on_stage("recording the waveform of the first failure")
     with _scratch(folder) as waves:
-        since = 0 if program is None else max(0, result["ended"] - (HANG_CYCLES if result["outcome"] == "hang" else LAST_CYCLES))
+        since = _since(result)
         again = run_case(small | {"watchers": ()}, waves=waves, since=since)
-        files += leave_evidence(waves, folder, cycle=again["ended"] or None if again["outcome"] != "ok" else None, since=since)
+        if not waves.exists() or not waves.stat().st_size:  # a simulator that dies may leave none
+            return program, files
+        try:
+            files += leave_evidence(waves, folder, cycle=again["ended"] or None if again["outcome"] != "ok" else None, since=since)
+        except UsageError:
+            if again["outcome"] != "failed":  # it has died in the middle of a line
+                raise
     return program, files
+
+
+def _since(result: Mapping[str, Any]) -> int:
+    """The first cycle that is worth recording."""
+    return max(0, result["ended"] - (HANG_CYCLES if result["outcome"] == "hang" else LAST_CYCLES))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqfault_tb.machine import CLOCK_NS
 from seqfault_tb.regression.golden_view import golden_file
 from seqfault_tb.regression.program import Program
 
@@ -13,15 +12,13 @@ from .errors import SeqfaultError
 from .job import run_job
 from .regress_plan import Case, case_program
 from .regress_races import run_race_case
-from .regress_run import build_for, failed_result
+from .regress_run import build_for, failed_result, record_from
 
 __all__ = ["WATCHERS", "run_case", "run_program"]
 
 JOB = "seqfault_tb.regression.job"
 WATCHERS = ("statistics", "coverage")
 """What is noted of every program."""
-BEFORE_SINCE = 100
-"""Cycles that a waveform begins early: a cycle's number says only roughly when it is."""
 
 
 def run_program(
@@ -38,19 +35,18 @@ def run_program(
     folder = build_for(conditions.preset, conditions.settings, planted=bool(conditions.plant), waves=waves, code=code)
     view = None if golden_view is None else str(golden_view)
     job = {"program": program.to_json(), "watchers": list(watchers), "golden_view": view, "since": since}
-    begin = max(0, since - BEFORE_SINCE) * CLOCK_NS * 1000
-    return run_job(folder, HARNESS_TOP, JOB, job, seed=program.seed, waves=waves, waves_from=begin, progress=progress, code=code)
+    return run_job(folder, HARNESS_TOP, JOB, job, seed=program.seed, waves=waves, waves_from=record_from(since), progress=progress, code=code)
 
 
 def run_case(case: Case, *, waves: Path | None = None, since: int = 0) -> dict[str, Any]:
     """The case's result; it never raises: a simulation that dies has failed.
 
-    `waves` : VCD or FST file to write, if it is a program from about the cycle `since` on, with golden's view beside it.
+    `waves` : VCD or FST file to write, from about the cycle `since` on, with golden's view beside it.
     """
     waves = waves and waves.resolve()
     watchers = case.get("watchers", WATCHERS)
     if "race" in case:
-        return run_race_case(case, watchers=watchers, waves=waves)
+        return run_race_case(case, watchers=watchers, waves=waves, since=since)
     program = case_program(case)
     try:
         view = waves and golden_file(waves)

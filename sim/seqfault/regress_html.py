@@ -25,7 +25,7 @@ OUTCOMES = {"difference": "not as the golden model", "hang": "hangs", "failed": 
 
 def regress_page(
     results: Sequence[Result], *, title: str, command: str, coverage: Sequence[Mapping[str, Any]] | None = None, wall_s: float | None = None,
-    notes: Sequence[str] = (), pool: StatisticsPool | None = None,
+    code: Sequence[Mapping[str, Any]] | None = None, notes: Sequence[str] = (), pool: StatisticsPool | None = None,
 ) -> str:  # fmt: skip
     """The page's HTML.
 
@@ -33,7 +33,7 @@ def regress_page(
     ----------
     results : of the programs, as the jobs leave them, and where there are: `repeat`, the command that repeats it with waves; `files`, what it left,
         as paths relative to the page; `statistics` (`Statistics.result`).
-    command : that made the run. coverage : of `coverage_summary`. None: none was taken.
+    command : that made the run. coverage : of `coverage_summary`, code : of `code_summary`. None: none was taken.
     wall_s : seconds that the run took. notes : sentences under the title. pool : the programs' statistics, when the results have them no more.
     """
     pool = StatisticsPool(results) if pool is None else pool
@@ -50,7 +50,7 @@ def regress_page(
         groups=groups(results), total=Group.of(results), percentiles=[name for name, _ in PERCENTILES] + ["max"], how=HOW,
         latencies={latency: kind_rows(one) for latency, one in latencies.items()}, kinds=kind_rows(statistics), aborts=aborts, steps=STEPS,
         reasons=REASONS, statistics=statistics, ended={how: counts[how] for how in HOW if how in counts}, operations=counts.get("operations", 0),
-        commands=summed(results, "commands"), coverage=coverage, covered=_covered(coverage), exclusions=_exclusions(coverage or ()),
+        commands=summed(results, "commands"), coverage=coverage, code=code, covered=_covered(coverage), exclusions=_exclusions(coverage or ()),
         holes=[point for point in coverage or () if point["holes"]], slowest=statistics["slowest"],
         plots=_plots(pool, statistics, latencies, aborts), plotly=Markup(plotly_script()),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from .errors import EnvironmentLacks
 from .regress_pool import program_name
 
 try:
-    from junitparser import Error, Failure, JUnitXml, Properties, Property, TestCase, TestSuite
+    from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped, TestCase, TestSuite
 except ModuleNotFoundError:
     raise EnvironmentLacks("the Python package junitparser is missing (--junit): pip install 'seqfault[regress]'") from None
 
@@ -28,23 +28,28 @@ KEPT = ("seed", "profile", "preset", "policy", "latency", "outcome", "cycles", "
 """Values of a result that are properties of its test case, where it has them."""
 
 
-def junit_xml(results: Sequence[Mapping[str, Any]], *, command: str = "", wall_s: float | None = None) -> str:
+def junit_xml(
+    results: Sequence[Mapping[str, Any]], *, command: str = "", wall_s: float | None = None, left_out: Sequence[tuple[str, str]] = (),
+) -> str:  # fmt: skip
     """The file's text.
 
     Parameters
     ----------
     results : of the programs, as the jobs leave them; also `repeat`, the command that repeats a program, and `files`, what a failure left. command :
-        that made the run. wall_s : seconds that it took; None: the sum of the programs' own.
+        that made the run. wall_s : seconds that it took; None: the sum of the programs' own. left_out : profiles and names of programs that were not
+        run: skipped test cases.
     """
     report = JUnitXml(NAME)
     profiles: dict[str, list[Mapping[str, Any]]] = {}
     for result in sorted(results, key=lambda result: result.get("case", 0)):
         profiles.setdefault(str(result["profile"]), []).append(result)
+    for profile, _ in left_out:
+        profiles.setdefault(profile, [])
     for profile, programs in sorted(profiles.items()):
         suite = TestSuite(_text(f"{CLASS}.{profile}"))
         if command:
             suite.add_property("command", _text(command))
-        suite.add_testcases(list(_cases(profile, programs)))
+        suite.add_testcases([*_cases(profile, programs), *(_skipped(profile, name) for of, name in left_out if of == profile)])
         suite.update_statistics()
         report.add_testsuite(suite)
     report.update_statistics()
@@ -61,6 +66,12 @@ def _cases(profile: str, results: Iterable[Mapping[str, Any]]) -> Iterable[TestC
         name = program_name(result)
         seen[name] += 1
         yield _case(f"{CLASS}.{profile}", name if seen[name] == 1 else f"{name} ({seen[name]})", result)
+
+
+def _skipped(profile: str, name: str) -> TestCase:
+    case = TestCase(_text(name), _text(f"{CLASS}.{profile}"), 0)
+    case.result = [Skipped("the run was broken off")]
+    return case
 
 
 def _case(class_name: str, name: str, result: Mapping[str, Any]) -> TestCase:

@@ -1,5 +1,6 @@
 """What `seqfault regress` runs: a list of cases, each one simulation of one program. A case is JSON, so that it can go to another machine."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from .errors import UsageError
 
 __all__ = ["Case", "build_options", "case_name", "case_program", "parse_seeds", "plan", "read_program", "repeat_command"]
 
+MOST_SEEDS = 100_000
 Case = dict[str, Any]
 """A program to be generated ("seed", "profile", "preset", "settings", "faults", "fixed" conditions), one as it is ("program", "file"), or
 a directed race ("race" and what `regress_races` needs)."""
@@ -21,11 +23,13 @@ def parse_seeds(text: str) -> range:
     """`N`: the seeds 1 to N. `A:B`: A to B, both included. Raises `UsageError`."""
     first, colon, last = text.partition(":")
     numbers = [first, last] if colon else ["1", first]
-    if not all(number.isdigit() for number in numbers):
+    if not all(number.isascii() and number.isdigit() for number in numbers):
         raise UsageError(f"--seeds: {text!r} is neither a number nor a range A:B")
     seeds = range(int(numbers[0]), int(numbers[1]) + 1)
     if not seeds:
         raise UsageError(f"--seeds: {text!r} has no seed in it")
+    if len(seeds) > MOST_SEEDS:
+        raise UsageError(f"--seeds: {text!r} are more than {MOST_SEEDS:,} seeds; give them in pieces")
     return seeds
 
 
@@ -101,14 +105,20 @@ def case_name(case: Case) -> str:
     return f"{case['profile']} seed {case['seed']}, {case['preset']}"
 
 
-def repeat_command(case: Case, waves: str = "failure.vcd") -> str:
-    """The command that runs this case alone and records its waveform."""
+def repeat_command(case: Case, waves: str = "failure.vcd", since: int = 0) -> str:
+    """The command that runs this case alone and records its waveform, from about the cycle `since` on."""
+    words = ["seqfault", "regress"]
     if "race" in case:
-        return f"seqfault regress --race {case['race']} --policy {case['policy']} --latency {case['latency']} --waves {waves}"
-    if "program" in case:
-        return f"seqfault regress --program {case.get('file', 'program.json')} --waves {waves}"
-    words = [f"seqfault regress --seeds {case['seed']}:{case['seed']} --profile {case['profile']} --preset {case['preset']}"]
-    words += [f"--set {key}={value}" for key, value in case["settings"].items()]
-    words += [f"--faults {case['faults']}"]
-    words += [f"--{key.replace('_', '-')} {value}" for key, value in case["fixed"].items() if value is not None]
-    return " ".join([*words, f"--waves {waves}"])
+        words += ["--race", case["race"], "--policy", case["policy"], "--latency", case["latency"]]
+        words += ["--plant", case["plant"]] if case.get("plant") else []
+    elif "program" in case:
+        words += ["--program", case.get("file", "program.json")]
+    else:
+        words += ["--seeds", f"{case['seed']}:{case['seed']}", "--profile", case["profile"], "--preset", case["preset"]]
+        for key, value in case["settings"].items():
+            words += ["--set", f"{key}={value}"]
+        words += ["--faults", case["faults"]]
+        for key, value in case["fixed"].items():
+            words += [] if value is None else [f"--{key.replace('_', '-')}", value]
+    words += ["--waves", waves]
+    return shlex.join(map(str, [*words, "--waves-from", since] if since else words))

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
 
 __all__ = ["regress_progress", "shrink_progress"]
 
+LINE_EVERY = 60.0
+"""Seconds between lines where there is no terminal: in the log of a CI system."""
+
 
 @contextmanager
 def regress_progress(programs: int) -> Iterator[Callable[["Regression"], None]]:
-    """A callback that is told of the regression now and then."""
-    with _bar("building the simulation", programs, MofNCompleteColumn(), TextColumn("programs"), TimeElapsedColumn(), TextColumn("left"),
-              TimeRemainingColumn(elapsed_when_finished=False)) as update:  # fmt: skip
+    """A callback that is told of the regression now and then. Without a terminal it prints a line a minute."""
+    columns = (
+        MofNCompleteColumn(), TextColumn("programs"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
+    )  # fmt: skip
+    with _bar("building the simulation", programs, *columns) if sys.stderr.isatty() else _lines(programs) as update:
 
         def told(regression: "Regression") -> None:
             rate = 60 * regression.total("faults") / max(regression.seconds, 0.001)
@@ -32,10 +38,25 @@ def regress_progress(programs: int) -> Iterator[Callable[["Regression"], None]]:
 
 
 @contextmanager
-def shrink_progress(seconds: float) -> Iterator[Callable[[int, int], None]]:
-    """A callback `progress(simulations made, actions of the smallest program)`."""
-    with _bar(f"making the first failure smaller (at most {seconds:g} s)", None, TimeElapsedColumn()) as update:
-        yield lambda runs, size: update(f"making the first failure smaller: {size:,} actions after {runs:,} runs", None)
+def _lines(programs: int) -> Iterator[Callable[[str, int | None], None]]:
+    began = said = time.monotonic()
+
+    def update(text: str, done: int | None) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said >= LINE_EVERY and done:
+            said = now
+            left = (now - began) * (programs - done) / done
+            print(f"{done:,} of {programs:,} programs in {now - began:,.0f} s, about {left:,.0f} s left: {text}", file=sys.stderr, flush=True)
+
+    yield update
+
+
+@contextmanager
+def shrink_progress() -> Iterator[Callable[[str], None]]:
+    """A callback that is told what is done."""
+    with _bar("looking into the first failure", None, TimeElapsedColumn()) as update:
+        yield lambda text: update(text, None)
 
 
 @contextmanager

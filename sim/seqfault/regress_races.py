@@ -6,11 +6,12 @@ from typing import Any
 
 from seqfault_tb.machine import POLICIES
 from seqfault_tb.races.catalogue import RACES
+from seqfault_tb.regression.golden_view import golden_file
 
 from .engine_model import HARNESS_TOP
 from .errors import CheckFailed, SeqfaultError, UsageError
 from .job import run_job
-from .regress_run import build_for, failed_result
+from .regress_run import build_for, failed_result, record_from
 
 __all__ = ["LATENCIES", "races_cases", "run_race_case", "run_races"]
 
@@ -38,11 +39,14 @@ def races_cases(
     ]  # fmt: skip
 
 
-def run_race_case(case: Mapping[str, Any], *, watchers: Sequence[str] = (), waves: Path | None = None) -> dict[str, Any]:
-    """The result of one case, as that of a program (`seqfault_tb.regression.job`); it never raises: a simulation that dies has failed."""
+def run_race_case(case: Mapping[str, Any], *, watchers: Sequence[str] = (), waves: Path | None = None, since: int = 0) -> dict[str, Any]:
+    """The result of one case, as that of a program (`seqfault_tb.regression.job`); it never raises: a simulation that dies has failed.
+
+    `waves`: VCD or FST file to write, from about the cycle `since` on, with golden's view beside it.
+    """
     options = {name: case[name] for name in ("preset", "settings", "policy", "latency", "step", "offsets")}
     try:
-        return run_races([case["race"]], **options, watchers=watchers, waves=waves)[0]
+        return run_races([case["race"]], **options, watchers=watchers, plant=case.get("plant") or "", waves=waves, since=since)[0]
     except SeqfaultError as error:
         origin = {
             "seed": 0,
@@ -57,19 +61,22 @@ def run_race_case(case: Mapping[str, Any], *, watchers: Sequence[str] = (), wave
 def run_races(
     names: Sequence[str], *, preset: str = PRESET, settings: Mapping[str, str] = SETTINGS, policy: str = "spec", latency: int = 2, step: int = 1,
     offsets: Sequence[int] = (), watchers: Sequence[str] = (), plant: str = "", without: bool = False, meets: Sequence[str] = (),
-    blind: bool = False, waves: Path | None = None,
+    blind: bool = False, waves: Path | None = None, since: int = 0,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Sweep these races in one simulation: their results, up to the first that is not "ok".
 
     `plant`: a bug of the RTL (`Plant`). `without`: the writer leaves out its safeguard. `meets`: what the sweeps must have met besides.
-    `blind`: the scenario judges alone. `waves`: VCD or FST file to write. Raises `CheckFailed` when the simulation dies.
+    `blind`: the scenario judges alone. `waves`: VCD or FST file to write, from some time before the cycle `since` on, with golden's view beside it
+    from that cycle on. Raises `CheckFailed` when the simulation dies.
     """
+    waves = waves and waves.resolve()  # the simulation runs in a folder of its own
     folder = build_for(preset, settings, planted=True, waves=waves)
     job = {
         "races": list(names), "preset": preset, "settings": dict(settings), "policy": policy, "latency": latency, "step": step,
         "offsets": list(offsets), "watchers": list(watchers), "plant": plant or "NONE", "without": without, "meets": list(meets), "blind": blind,
+        "golden_view": waves and str(golden_file(waves)), "since": since,
     }  # fmt: skip
-    results: list[dict[str, Any]] = run_job(folder, HARNESS_TOP, JOB, job, seed=1, waves=waves)["races"]
+    results: list[dict[str, Any]] = run_job(folder, HARNESS_TOP, JOB, job, seed=1, waves=waves, waves_from=record_from(since))["races"]
     if not results:
         raise CheckFailed("the simulation ended without a result of any race")
     return results

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seqfault_tb.machine import CLOCK_NS
+from seqfault_tb.regression.golden_view import BEFORE_SINCE
+
 from .engine_model import build_engine, build_planted
 from .errors import SeqfaultError
 from .job import failed
 from .settings import configuration
 from .simulator import SimulationFailed
 
-__all__ = ["build_for", "failed_result"]
+__all__ = ["build_for", "failed_result", "record_from"]
 
 NUMBERS = ("ended", "cycles", "steps", "faults", "interleavings", "interleaved", "failed_reads", "seconds")
 COUNTERS = ("counts", "aborts", "commands")
@@ -27,6 +30,11 @@ def build_for(preset: str, settings: Mapping[str, str], *, planted: bool, waves:
         return build(configuration(preset, settings), trace=None if waves is None else waves.suffix.removeprefix("."), coverage=code)
     except SimulationFailed as error:
         raise failed(error) from error
+
+
+def record_from(since: int) -> int:
+    """When a waveform begins that is to show the cycle `since` and all after it, in ps: early, as a cycle's number says only roughly when it is."""
+    return max(0, since - BEFORE_SINCE) * CLOCK_NS * 1000
 
 
 def failed_result(origin: Mapping[str, Any], error: SeqfaultError) -> dict[str, Any]:

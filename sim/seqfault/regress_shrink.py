@@ -79,7 +79,7 @@ class Shrinker:
         try:
             result = self._run(program)
         except CheckFailed as error:
-            result = {"outcome": "failed", "message": str(error)}
+            result = self.result | {"outcome": "failed", "message": str(error)}
         same = signature(result) == self._wanted
         if same:
             self.program, self.result = program, result

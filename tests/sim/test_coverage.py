@@ -23,7 +23,7 @@ CROSSED = Cross.make("crossed", "A pair was seen.", ("a", "b"), ("x", "y"), (("a
 
 
 def job(coverage: dict[str, dict[str, int]], **conditions: Any) -> dict[str, Any]:
-    return {"preset": "small", "policy": "spec", "coverage": coverage, **conditions}
+    return {"contexts": 4, "policy": "spec", "coverage": coverage, **conditions}
 
 
 def everything() -> dict[str, dict[str, int]]:
@@ -86,14 +86,14 @@ def test_a_bin_that_nobody_declared_is_an_error() -> None:
 
 def test_all_bins_of_all_points_make_100_percent_and_one_less_does_not() -> None:
     coverage = everything()
-    check_coverage(coverage_record([job(coverage)]), goal=100)
+    check_coverage(coverage_record(merge([job(coverage)])), goal=100)
     del coverage["abort by kind"]["R14 CHANGED_C3 x cow"]
     with pytest.raises(CheckFailed, match="1 holes, the first is abort by kind: R14 CHANGED_C3 x cow"):
-        check_coverage(coverage_record([job(coverage)]), goal=100)
-    check_coverage(coverage_record([job(coverage)]), goal=99)
+        check_coverage(coverage_record(merge([job(coverage)])), goal=100)
+    check_coverage(coverage_record(merge([job(coverage)])), goal=99)
     coverage["command meets fault"]["PTE_CLEAR x R15"] = 1
     with pytest.raises(CheckFailed, match="'PTE_CLEAR x R15' is excluded but reached"):
-        check_coverage(coverage_record([job(coverage)]), goal=0)
+        check_coverage(coverage_record(merge([job(coverage)])), goal=0)
 
 
 def test_no_jobs_are_no_coverage() -> None:
@@ -121,7 +121,7 @@ def test_record_and_tables_name_holes_and_problems() -> None:
     coverage = everything()
     del coverage["kind"]["cow"]
     coverage["kind"]["nonsense"] = 1
-    record = coverage_record([job(coverage)])
+    record = coverage_record(merge([job(coverage)]))
     assert json.loads(json.dumps(record)) == record
     assert record["code"] is None
     console = Console(width=150, record=True, file=open("/dev/null", "w"))  # noqa: SIM115

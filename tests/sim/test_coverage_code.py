@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from seqfault.coverage_code import EXCLUDED_LINES, ExcludedBits, code_summary, merge_code
+from seqfault.coverage import merge
+from seqfault.coverage_code import EXCLUDED_LINES, ExcludedBits, code_summary
 from seqfault.coverage_rtl import RtlCounts, VerilogPlaces, read_counts, read_points
 from seqfault.coverage_verilog import sourced_verilog
 from seqfault.engine_model import COVERAGE_ARGUMENTS
@@ -98,7 +99,7 @@ def test_a_line_that_no_run_reached_is_a_hole_until_one_does(tmp_path: Path) -> 
 
 def test_bits_toggle_over_all_runs_and_both_ways() -> None:
     one, other = RtlCounts(toggles={"a.py s": [4, 0b0011, 0b0001]}), RtlCounts(toggles={"a.py s": [4, 0b0100, 0b0010]})
-    merged = merge_code([{"code": one.to_json()}, {}, {"code": other.to_json()}])
+    merged = merge([{"code": one.to_json()}, {}, {"code": other.to_json()}]).code
     assert merged is not None
     (row,) = code_summary(merged, bits=())
     assert (row["bits"], row["toggled"], row["still"]) == (4, 2, [{"signal": "s", "bits": "3:2"}])
@@ -140,7 +141,7 @@ def test_what_is_no_coverage_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_no_code_counted_is_none() -> None:
-    assert merge_code([{"outcome": "ok"}]) is None
+    assert merge([{"outcome": "ok"}]).code is None
 
 
 # --- a component of the engine --------------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from seqfault import regress, regress_case, regress_plan, regress_workers
+from seqfault import regress, regress_case, regress_plan, regress_shrink, regress_workers
 from seqfault.cli import run_command
-from seqfault.errors import CheckFailed, EnvironmentLacks
+from seqfault.errors import CheckFailed, EnvironmentLacks, UsageError
 from seqfault.regress import Regression, investigate
-from seqfault.regress_case import BEFORE_SINCE
 from seqfault.regress_plan import plan
 from seqfault.waves import read_events
 from seqfault.waves_evidence import leave_evidence
+from seqfault_tb.regression.golden_view import BEFORE_SINCE
 from seqfault_tb.regression.program import Program
 from seqfault_tb.regression.watch import Watcher, watch
 
@@ -98,10 +98,39 @@ def test_a_goal_of_coverage(fake: Callable, capfd: Capture, tmp_path: Path) -> N
     assert "coverage is 0.00 %, not 0.5 %" in capfd.readouterr().err
 
 
-def test_what_is_done_is_reported_after_ctrl_c(fake: Callable, capfd: Capture) -> None:
+def test_what_is_done_is_reported_after_ctrl_c(fake: Callable, capfd: Capture, tmp_path: Path) -> None:
     fake({1: KeyboardInterrupt()})
-    assert run_command(["regress", "--seeds", "3", *SHARED]) == 130
+    page, junit = tmp_path / "r.html", tmp_path / "r.xml"
+    assert run_command(["regress", "--seeds", "3", *SHARED, "--html", str(page), "--junit", str(junit)]) == 130
     assert "2 of 3 programs in" in capfd.readouterr().out
+    assert "The run was broken off: 1 of 3 programs were not run." in page.read_text()
+    (suite,) = ElementTree.parse(junit).getroot()
+    assert (suite.get("tests"), suite.get("skipped")) == ("3", "1")
+    assert [case.get("name") for case in suite.findall("testcase") if case.find("skipped") is not None] == ["mixed seed 1, small"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(OSError(28, "No space left on device"), 2), (UsageError("cannot write there"), 2), (KeyboardInterrupt(), 130)]
+)
+def test_nothing_is_lost_when_the_failure_cannot_be_looked_into(
+    error: BaseException, status: int, fake: Callable, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any, **__: Any) -> None:
+        raise error
+
+    fake({2: BAD})
+    monkeypatch.setattr(regress, "investigate", breaks)
+    assert run_command(["regress", "--seeds", "3", *SHARED, "--json", str(tmp_path / "r.json")]) == status
+    assert "first failure: mixed seed 2, small" in capfd.readouterr().out
+    assert len(json.loads((tmp_path / "r.json").read_text())["failures"]) == 1
+
+
+def test_nothing_is_lost_when_a_worker_meets_a_full_disk(fake: Callable, capfd: Capture) -> None:
+    fake({1: OSError(28, "No space left on device"), 3: BAD})
+    assert run_command(["regress", "--seeds", "3", *SHARED]) == 2
+    out, err = capfd.readouterr()
+    assert "first failure: mixed seed 3, small" in out
+    assert "No space left on device" in err
 
 
 def test_what_is_done_is_reported_when_the_workers_are_gone(fake: Callable, capfd: Capture) -> None:
@@ -125,6 +154,13 @@ def test_what_is_done_is_reported_when_the_workers_are_gone(fake: Callable, capf
         (["--coverage-database", "a.txt"], "--coverage-database: a.txt must end in .xml or .yml"),
         (["--program", "nowhere.json"], "nowhere.json: No such file"),
         (["--json", "/nowhere/x.json"], "/nowhere/x.json"),
+        (["--waves-from", "5"], "--waves-from goes with --waves"),
+        (["--seeds", ""], "--seeds: '' is neither a number"),
+        (["--program", "p.json", "--policy", "spec", "--seeds", "3"], "--program does not go with --seeds, --policy"),
+        (["--race", "R1", "--plant", "TREE"], "--plant: unknown planted bug 'TREE'"),
+        (["--race", "R1", "--preset", "small"], "--races without --seeds does not go with --preset"),
+        (["--html", "x", "--junit", "./x"], "--html: x is what --junit writes"),
+        (["--artifacts", "/dev/null/x"], "--artifacts: /dev/null/x cannot be a folder"),
     ],
 )
 def test_wrong_use(arguments: list[str], message: str, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +182,19 @@ def test_a_simulation_that_dies_while_it_records_waves_has_failed(capfd: Capture
     assert re.search("first failure: mixed seed 4, small, [a-z-]+, L=[0-9]+: failed", capfd.readouterr().out)
     (failure,) = json.loads((tmp_path / "r.json").read_text())["failures"]
     assert (failure["outcome"], failure["message"]) == ("failed", "the simulation failed\na log")
+
+
+def test_of_a_simulation_that_always_dies_the_program_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: Any, **__: Any) -> None:
+        raise CheckFailed("the simulation failed")
+
+    for module in (regress_case, regress_shrink):
+        monkeypatch.setattr(module, "run_program", dies)
+    (case,) = plan([1], profiles=["mixed"], presets=["small"], settings={}, faults=20, fixed={})
+    program, files = investigate(case, regress_case.run_case(case), tmp_path / "left", seconds=5)
+    assert files == [tmp_path / "left" / "program.json"]
+    assert program is not None
+    assert program.faults < 20
 
 
 def test_what_is_built_is_known_without_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:

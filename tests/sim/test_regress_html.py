@@ -37,6 +37,17 @@ def test_a_row_for_each_kind() -> None:
     assert (row.latency, row.at_port) == ([100, 100, 200, 9000, 9001], [130] * 5)
 
 
+def test_lines_of_the_rtl_are_there_where_they_were_counted() -> None:
+    file = {
+        "file": "seqfault_rtl/srcu.py", "lines": 40, "hit": 39, "percent": 97.5, "holes": [{"line": 77, "text": "m.d.sync += <all>"}], "bits": 20,
+        "toggled": 18, "toggle_percent": 90.0,
+    }  # fmt: skip
+    page = page_of(results(), code=[file])
+    assert "39 of 40 lines under a condition have run; 18 of 20 bits" in page
+    assert '<code title="m.d.sync += &lt;all&gt;">77</code>' in page
+    assert "Lines and toggles" not in page_of(results())
+
+
 def test_groups_add_up() -> None:
     named = {group.name: group for group in groups(results())}
     assert set(named) == {("mixed", "small", "spec", 20), ("mixed", "small", "spec", 5), ("mixed", "small", "mm-lock", 20)}

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from seqfault import regress_command
+from seqfault.cli import run_command
 from seqfault.errors import UsageError
-from seqfault.regress_plan import case_name, case_program, parse_seeds, plan, read_program, repeat_command
+from seqfault.regress_plan import Case, case_name, case_program, parse_seeds, plan, read_program, repeat_command
 from seqfault_rtl.config import PRESETS
 from seqfault_tb.regression.generate import PROFILES, Shape, generate, make_program
 from seqfault_tb.regression.program import OPERATIONS, Action, Conditions, Program, Region, Thread
@@ -25,7 +27,7 @@ def test_seeds(text: str, seeds: list[int]) -> None:
     assert list(parse_seeds(text)) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "x", "3:", ":3", "9:7", "0", "-1", "1:2:3"])
+@pytest.mark.parametrize("text", ["", "x", "3:", ":3", "9:7", "0", "-1", "1:2:3", "\u00b2", "1:3000000000"])
 def test_wrong_seeds_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--seeds"):
         parse_seeds(text)
@@ -90,9 +92,10 @@ def test_regions_of_other_kinds_leave_one_of_plain_memory() -> None:
 
 def test_the_command_that_repeats_a_case_makes_the_same_program(monkeypatch: pytest.MonkeyPatch) -> None:
     case = one(settings={"contexts": "3"}, fixed={"policy": "mm-lock", "latency": 7, "plant": None})
-    words = shlex.split(repeat_command(case))
-    assert words[:4] == ["seqfault", "regress", "--seeds", "3:3"]
-    assert words[4:] == shlex.split("--profile mixed --preset small --set contexts=3 --faults 50 --policy mm-lock --latency 7 --waves failure.vcd")
+    again: list[Case] = []
+    monkeypatch.setattr(regress_command, "_regress", lambda cases, *_: again.extend(cases))
+    assert run_command([*shlex.split(repeat_command(case))[1:-2]]) == 0
+    assert [case_program(one) for one in again] == [case_program(case)]
     assert case_name(case) == "mixed seed 3, small"
 
 
@@ -103,6 +106,7 @@ def test_a_program_from_a_file(tmp_path: Path) -> None:
     case = read_program(path)
     assert case_program(case) == program
     assert repeat_command(case) == f"seqfault regress --program {path} --waves failure.vcd"
+    assert repeat_command(case | {"file": "a b.json"}, since=7) == "seqfault regress --program 'a b.json' --waves failure.vcd --waves-from 7"
 
 
 THREADS = {"threads": [{"actions": [{"do": "fault", "region": 2}]}]}

@@ -10,10 +10,16 @@ import pytest
 
 from seqfault import regress_races
 from seqfault.document_parts import split_document
+from seqfault.engine_model import HARNESS_TOP
 from seqfault.errors import CheckFailed, UsageError
+from seqfault.job import run_job
 from seqfault.races_document import BEGIN, END, last_column, met_text, table
 from seqfault.regress_plan import case_name
-from seqfault.regress_races import races_cases, run_race_case, run_races
+from seqfault.regress_races import JOB, races_cases, run_race_case, run_races
+from seqfault.regress_run import build_for
+from seqfault.waves import read_events
+from seqfault.waves_evidence import leave_evidence
+from seqfault.waves_golden import golden_file, read_golden
 from seqfault_golden.explore.catalogue import RACES as EXPLORED
 from seqfault_rtl.config import PRESETS
 from seqfault_tb.checked import watched_kernel
@@ -25,6 +31,7 @@ from seqfault_tb.races.catalogue import RACES
 from seqfault_tb.races.scenario import ORDERS, RaceLost
 from seqfault_tb.races.sweep import Sweep
 from seqfault_tb.races.sweep import run_races as run_sweeps
+from seqfault_tb.regression.golden_view import BEFORE_SINCE
 
 from ..long import LONG, in_short
 
@@ -160,6 +167,58 @@ def test_a_simulation_that_dies_has_failed() -> None:
     with patch.object(regress_races, "run_job", side_effect=CheckFailed("the simulation failed", details="a log")):
         result = run_race_case(races_cases(["R1"])[0])
     assert (result["outcome"], result["message"], result["profile"]) == ("failed", "the simulation failed\na log", "race:R1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"), [({"plant": "TLB_KEPT"}, "difference"), ({"without": True, "blind": True}, "failed"), ({"offsets": [0]}, "ok")]
+)
+def test_a_race_leaves_the_view_of_golden(tmp_path: Path, changes: dict[str, Any], outcome: str) -> None:
+    """The job is asked as where a waveform is recorded, without one."""
+    waves = tmp_path / "race.vcd"
+    (case,) = races_cases(["R2"], policies=["spec"], latencies=[2])
+    job = case | {"races": ["R2"], "golden_view": str(golden_file(waves))} | changes
+    (result,) = run_job(build_for(job["preset"], job["settings"], planted=True), HARNESS_TOP, JOB, job, seed=1)["races"]
+    assert result["outcome"] == outcome
+    view = read_golden(waves)
+    assert view is not None
+    assert view.header["about"]["race"] == "R2"
+    assert sum(event["last"] - event["first"] + 1 for event in view.events) == result["steps"]
+    assert view.end["stopped"] == (result["message"] if outcome == "failed" else None)
+    differences = [f"offset {result['offset']}: {difference.text}" for difference in view.differences]
+    assert differences == ([result["message"]] if outcome == "difference" else [])
+
+
+def test_a_view_is_written_where_a_waveform_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = races_cases(["R1"])[0] | {"plant": "NO_RECHECK"}
+    monkeypatch.chdir(tmp_path)
+    with patch.object(regress_races, "build_for"), patch.object(regress_races, "run_job", return_value={"races": [{}]}) as run:
+        run_race_case(case, waves=Path("r.vcd"), since=5000)
+        recorded = run.call_args
+        run_race_case(case)
+    assert (recorded.args[3]["golden_view"], recorded.args[3]["since"]) == (str(tmp_path / "r.vcd.golden.jsonl"), 5000)
+    assert recorded.args[3]["plant"] == "NO_RECHECK"
+    assert (recorded.kwargs["waves"], recorded.kwargs["waves_from"]) == (tmp_path / "r.vcd", 4900 * 10_000)
+    assert (run.call_args.args[3]["golden_view"], run.call_args.kwargs["waves"], run.call_args.kwargs["waves_from"]) == (None, None, 0)
+
+
+@LONG
+@pytest.mark.parametrize("before", [0, 3000], ids=["whole", "end"])
+def test_evidence_of_a_race(tmp_path: Path, before: int) -> None:
+    """Of the end of a sweep, too: what goes wrong there may need the runs before it."""
+    name, plant = ("R13", "FENCE_FORGETS_FAULTS") if before else ("R2", "TLB_KEPT")
+    case = races_cases([name], policies=["spec"], latencies=[2])[0] | {"plant": plant}
+    found = run_race_case(case)
+    waves, since = tmp_path / "race.vcd", found["ended"] - before if before else 0
+    again = run_race_case(case, waves=waves, since=since)
+    assert (again["outcome"], again["message"], again["ended"]) == ("difference", found["message"], found["ended"])
+    assert max(0, since - 2 * BEFORE_SINCE) < next(read_events(waves)).cycle <= max(since, 100)
+    files = leave_evidence(waves, tmp_path / "left", cycle=again["ended"], since=since)
+    cut = next(path for path in files if path.suffix == ".vcd")
+    golden = read_golden(cut)
+    assert golden is not None
+    assert golden.first_difference is not None
+    assert found["message"].endswith(golden.first_difference.text)
+    assert f"First difference, cycle {golden.first_difference.cycle}" in (tmp_path / "left" / "timeline.html").read_text()
 
 
 def test_the_last_column_stays_with_its_race() -> None:

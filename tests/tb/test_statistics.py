@@ -1,5 +1,6 @@
 """The watcher "statistics": planted logs come out as what they are, and real runs add up to what the golden model has counted."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +11,12 @@ from seqfault.regress_case import run_program
 from seqfault_golden import Access, Checker, Outcome, Step
 from seqfault_rtl.config import PRESETS
 from seqfault_tb.checked import checked_kernel
+from seqfault_tb.coverage import Coverage
 from seqfault_tb.golden_machine import GoldenMachine
 from seqfault_tb.regression.execute import run_at_once
 from seqfault_tb.regression.fault_kinds import KINDS, WITH_TABLE, tell
 from seqfault_tb.regression.generate import Shape, generate
+from seqfault_tb.regression.job import noted
 from seqfault_tb.regression.occupancy import POINTS, Occupancy
 from seqfault_tb.regression.slow_faults import SHOWN, SLOWEST
 from seqfault_tb.regression.statistics import Statistics, binned, merge_statistics
@@ -241,3 +244,12 @@ def test_it_agrees_with_a_run_of_the_rtl(conditions: dict[str, Any]) -> None:
     agrees(run["statistics"], run["faults"], run["aborts"])
     assert sum(run["statistics"]["occupancy"]["cycles"]) <= run["cycles"]
     assert run["statistics"]["slowest"][0]["requested"] < run["statistics"]["slowest"][0]["began"]
+
+
+@pytest.mark.parametrize("watcher", [Statistics(), Coverage()], ids=["statistics", "coverage"])
+@pytest.mark.parametrize(("step", "outcome"), [(200, Outcome.OK), (R.R1, 29)], ids=["step", "outcome"])
+def test_a_number_without_a_name_costs_no_more_than_the_watchers_result(watcher: Statistics | Coverage, step: int, outcome: int) -> None:
+    """The checker has refused it, and that must be said."""
+    watcher.event([0, 5, step, step, 0, outcome, 0, 7, 0, 0, 0, 0])
+    result = noted(watcher)
+    assert result is None or json.loads(json.dumps(result)) == result

@@ -28,10 +28,12 @@ from .watch import Watcher
 if TYPE_CHECKING:
     from seqfault_golden import Checker
 
-__all__ = ["FORMAT", "VERSION", "GoldenView", "golden_file"]
+__all__ = ["BEFORE_SINCE", "FORMAT", "VERSION", "GoldenView", "golden_file"]
 
 FORMAT, VERSION = "seqfault golden view", 1
 SUFFIX = ".golden.jsonl"
+BEFORE_SINCE = 100
+"""Cycles that a waveform begins before its view: a cycle's number says only roughly when it is."""
 SEQUENCE_STEPS = (Step.SEQ_BEGIN, Step.SEQ_END)
 
 

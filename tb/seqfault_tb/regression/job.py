@@ -25,7 +25,7 @@ from .program import Program
 from .statistics import Statistics
 from .watch import Watcher, watch
 
-__all__ = ["WATCHERS", "run_program"]
+__all__ = ["WATCHERS", "noted", "run_program"]
 
 WATCHDOG = 50_000
 AFTERMATH = 100
@@ -86,11 +86,19 @@ async def run_program(
         view.close(None if outcome in ("ok", "difference") else message)
     return {
         "seed": program.seed, "profile": program.profile, "preset": program.conditions.preset, "policy": program.conditions.policy,
-        "latency": program.conditions.latency, "outcome": outcome, "message": message, "ended": ended, "cycles": ended,
+        "latency": program.conditions.latency, "contexts": config.contexts, "outcome": outcome, "message": message, "ended": ended, "cycles": ended,
         "steps": checker.steps_checked, "faults": overlaps.faults, "interleavings": overlaps.pairs, "interleaved": overlaps.interleaved,
         "counts": dict(run.counts), "begun": run.begun, "aborts": dict(aborts), "commands": dict(kernel.command_counts),
-        "failed_reads": machine.failed_reads, "seconds": time.perf_counter() - began, **{watcher.name: watcher.result() for watcher in watchers},
+        "failed_reads": machine.failed_reads, "seconds": time.perf_counter() - began, **{watcher.name: noted(watcher) for watcher in watchers},
     }  # fmt: skip
+
+
+def noted(watcher: Watcher) -> Any:
+    """None where an event had a number that names no step or outcome, which the checker has refused."""
+    try:
+        return watcher.result()
+    except ValueError:
+        return None
 
 
 class _Progress:

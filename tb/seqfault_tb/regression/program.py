@@ -29,7 +29,7 @@ class Region(_Record, frozen=True, kw_only=True):
     space: Natural
     start: Natural
     pages: Annotated[int, msgspec.Meta(ge=1)]
-    kind: str = "anon"
+    kind: Literal["anon", "heap", "stack", "file_priv", "file_shared", "shm"] = "anon"
     perm: Rights = "rw-p"
     vmflags: Natural = 0
     file: str | None = None
