@@ -4,8 +4,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,7 +150,8 @@ def _regress(
         with regress_progress(len(cases)) as on_progress:
             if scheduler is None and waves is None:
                 prepare(cases)
-            regression.gather(_results(cases, jobs, scheduler, waves, since), on_progress)
+            with closing(_results(cases, jobs, scheduler, waves, since)) as results:
+                regression.gather(results, on_progress)
     except (Exception, KeyboardInterrupt) as error:
         if not regression.results and not isinstance(error, KeyboardInterrupt):
             raise
@@ -192,7 +193,9 @@ def _races(names: Sequence[str], policy: str | None, latency: int | None, plant:
     return [{**case, "plant": plant} for case in cases]
 
 
-def _results(cases: "list[Case]", jobs: int | None, scheduler: str | None, waves: Path | None, since: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _results(
+    cases: "list[Case]", jobs: int | None, scheduler: str | None, waves: Path | None, since: int
+) -> Generator[tuple[int, dict[str, Any]], None, None]:
     """Number and result of each case, as they are done."""
     from .processors import processors
     from .regress_case import run_case

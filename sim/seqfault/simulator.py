@@ -30,6 +30,15 @@ COCOTB_MAIN = Path(cocotb_tools.config.share_dir) / "lib" / "verilator" / "veril
 VERILATOR_ARGUMENTS = ("-Wno-fatal", "-Wno-WIDTH", "-Wno-UNOPTFLAT", "--timescale", "1ns/1ps")
 """Warnings do not stop a build: Amaranth's Verilog gives many that mean nothing (`seqfault verilog` is linted in a test of its own)."""
 
+DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""A program that becomes the simulator (Linux): what is set between fork and exec is not safe where there are threads."""
+
 
 class SimulationFailed(RuntimeError):
     """A simulation ended with failing tests, without any test, or not at all; the message has the failing tests' text."""
@@ -160,6 +169,16 @@ class _Runner(Verilator):
         return commands
 
 
+class _Simulation(Verilator):
+    """cocotb's runner, whose simulator does not outlive who started it, where the system can see to that."""
+
+    def _test_command(self):  # type: ignore[no-untyped-def]
+        commands = super()._test_command()
+        if sys.platform == "linux":
+            commands = [[sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command] for command in commands]
+        return commands
+
+
 def build_model(model: Model) -> Path:
     """Build `model` unless it is in the cache; returns its folder.
 
@@ -242,7 +261,7 @@ def run_model(
     """
     with tempfile.TemporaryDirectory(prefix="seqfault-") as scratch:
         output = log or Path(scratch) / "sim.log"
-        runner = Verilator()
+        runner = _Simulation()
         arguments = ["--trace-file", str(waves)] if waves else []
         if coverage is not None:
             arguments.append(f"+verilator+coverage+file+{coverage}")
