@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from seqfault_golden.layout import COMMAND_UNIT, UPDATE_AGENT
 from seqfault_rtl.messages import AnswerStatus, Step
 from seqfault_rtl.paging import Access, PagingMode
 
-from .waves import COMMAND_UNIT, UPDATE_AGENT, WaveEvent
+from .waves import WaveEvent
 from .waves_faults import BEGIN_ATTEMPT
 
 __all__ = ["HEADING", "agent_name", "begin_fields", "event_detail", "event_line", "event_record", "event_sequence", "select_events"]

@@ -11,18 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seqfault_golden.layout import COMMAND_UNIT, UPDATE_AGENT
 from seqfault_rtl.messages import Outcome, Step
 
 from .errors import UsageError
 from .waves_faults import FaultNumbers
 from .waves_file import CYCLE_SIGNAL, EVENT_FIELDS, EVENT_SIGNALS, WaveFile
 
-__all__ = ["COMMAND_UNIT", "EVENT_ENUMS", "EVENT_SIGNALS", "OUTCOMES", "STEPS", "UPDATE_AGENT", "WaveEvent", "read_events"]
+__all__ = ["EVENT_ENUMS", "EVENT_SIGNALS", "OUTCOMES", "STEPS", "WaveEvent", "read_events"]
 
-COMMAND_UNIT = 63
-"""The agent number of the command unit."""
-UPDATE_AGENT = 62
-"""The agent number of A/D updates; others are fault contexts."""
 PAGE_SHIFT = 12
 STEPS: dict[int, str] = {int(step.value): step.name for step in Step}
 OUTCOMES: dict[int, str] = {int(outcome.value): outcome.name for outcome in Outcome}

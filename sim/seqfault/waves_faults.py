@@ -7,12 +7,11 @@ numbers of that one (`FaultNumbers.constants`).
 from collections.abc import Mapping
 from typing import Protocol
 
+from seqfault_golden.layout import UPDATE_AGENT
 from seqfault_rtl.messages import Outcome, Step
 
-__all__ = ["BEGIN_ATTEMPT", "FIRST_AGENT_OF_OTHERS", "FaultNumbers", "ends_fault"]
+__all__ = ["BEGIN_ATTEMPT", "FaultNumbers", "ends_fault"]
 
-FIRST_AGENT_OF_OTHERS = 62
-"""Agents below are fault contexts. [contract, Steps and outcomes]"""
 BEGIN_ATTEMPT = (23, 3)
 """Low bit and width of the attempt in R0's data. [contract, Steps and outcomes]"""
 NEXT, OPEN, ENDED, WAITING = "next_fault", "open_", "ended_", "waiting_"
@@ -56,7 +55,7 @@ class FaultNumbers:
     def number_of(self, event: _Event) -> int:
         """The number of the fault that the next event belongs to; 0: none (commands, A/D updates)."""
         agent = event.agent
-        if agent >= FIRST_AGENT_OF_OTHERS:
+        if agent >= UPDATE_AGENT:
             return 0
         begins = event.first == Step.R0.value
         if self._is_new(event):

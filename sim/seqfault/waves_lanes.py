@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqfault_golden.layout import COMMAND_UNIT, UPDATE_AGENT
 from seqfault_rtl.messages import AnswerStatus, Step
 
 from .timeline import begin_fields, event_detail, event_sequence
-from .waves import COMMAND_UNIT, UPDATE_AGENT, WaveEvent
+from .waves import WaveEvent
 from .waves_faults import ends_fault
 
 __all__ = ["OUTCOME_CLASSES", "FaultLane", "Span", "fault_lanes", "other_lanes", "step_row"]

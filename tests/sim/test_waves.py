@@ -11,7 +11,8 @@ from seqfault.cli import run_command
 from seqfault.errors import UsageError
 from seqfault.timeline import event_line, event_record, select_events
 from seqfault.vcd_names import annotate_vcd
-from seqfault.waves import COMMAND_UNIT, EVENT_SIGNALS, OUTCOMES, STEPS, WaveEvent, read_events
+from seqfault.waves import EVENT_SIGNALS, OUTCOMES, STEPS, WaveEvent, read_events
+from seqfault_golden.layout import COMMAND_UNIT
 
 from .waves_maker import PERIOD, WIDTHS, write_wave
 

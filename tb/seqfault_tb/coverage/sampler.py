@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from seqfault_golden import Outcome, Step
+from seqfault_golden.layout import COMMAND_UNIT, UPDATE_AGENT
 
 from ..regression.watch import Watcher
 from .names import WAITS, Counts, named
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Coverage"]
 
-COMMAND_UNIT, CONTEXTS = 63, 62
 OK, PTL_WAIT, MAPPED = int(Outcome.OK), int(Outcome.PTL_WAIT), int(Outcome.MAPPED)
 NOT_THE_END = frozenset((Step.AROUND, Step.UNDO, Step.HANDOVER, Step.ANSWER, Step.MM_READ_UNLOCK))
 """Steps that do not end an attempt by failing, or that tell why it ended before."""
@@ -41,7 +41,7 @@ class Coverage(Watcher):
     name = "coverage"
 
     def __init__(self) -> None:
-        self._contexts = [Tracked() for _ in range(CONTEXTS)]
+        self._contexts = [Tracked() for _ in range(UPDATE_AGENT)]
         self._used: list[Tracked] = []
         self._busy = 0
         self._zero_frame = -1
@@ -66,7 +66,7 @@ class Coverage(Watcher):
         self._steps[first, last, outcome] += 1
         if agent == COMMAND_UNIT:
             self._command(first, space, vpn, number, addr, data)
-        elif agent < CONTEXTS:
+        elif agent < UPDATE_AGENT:
             self._reader(self._contexts[agent], record)
         elif first == AD_LOCK:
             self.counts.updates[bool(data & PTE_D)] += 1

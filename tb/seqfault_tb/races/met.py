@@ -3,13 +3,13 @@
 from collections import Counter
 
 from seqfault_golden import Outcome, Step
+from seqfault_golden.layout import UPDATE_AGENT
 
 from ..regression.watch import Watcher
 from .scenario import Scenario
 
 __all__ = ["Met"]
 
-UPDATES, COMMAND_UNIT = 62, 63
 WAYS_OUT = (Step.UNDO, Step.HANDOVER, Step.ANSWER, Step.MM_READ_UNLOCK)
 """Steps that tell why an attempt failed before."""
 
@@ -48,7 +48,7 @@ class Met(Watcher):
         self._seen.add(hash(tuple(self._steps)))
         names = {
             Outcome(outcome).name.lower()
-            for agent, _, last, outcome in self._steps if outcome and agent < UPDATES and last not in WAYS_OUT and outcome != Outcome.MAPPED
+            for agent, _, last, outcome in self._steps if outcome and agent < UPDATE_AGENT and last not in WAYS_OUT and outcome != Outcome.MAPPED
         }  # fmt: skip
         names.add("fault first" if reader[1] <= run.began else "writer first" if run.ended <= reader[0] else "at once")
         self.names.update(names | {outcome for outcome, count in outcomes.items() if count})

@@ -3,12 +3,11 @@
 from collections import Counter
 
 from seqfault_golden import Outcome, Step
+from seqfault_golden.layout import COMMAND_UNIT, UPDATE_AGENT
 
 from .watch import Watcher
 
 __all__ = ["Interleavings"]
-
-COMMAND_UNIT, UPDATES = 63, 62
 
 
 class Interleavings(Watcher):
@@ -37,7 +36,7 @@ class Interleavings(Watcher):
                     fault[1] += fault[0] == space
             elif first == Step.MM_UNLOCK:
                 self._open.discard(space)
-        elif agent != UPDATES:
+        elif agent != UPDATE_AGENT:
             if agent not in self._running:
                 if first == Step.R0:
                     self._running[agent] = [space, space in self._open]

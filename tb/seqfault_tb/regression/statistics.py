@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from seqfault_golden import Outcome, Step
+from seqfault_golden.layout import COMMAND_UNIT, UPDATE_AGENT
 
 from .fault_kinds import FaultStory, tell
 from .occupancy import Occupancy, merge_occupancy
@@ -13,7 +14,6 @@ from .watch import Watcher
 
 __all__ = ["Statistics", "binned", "merge_statistics"]
 
-UPDATE_AGENT, COMMAND_UNIT = 62, 63
 R18, ANSWER, MM_READ_UNLOCK = int(Step.R18), int(Step.ANSWER), int(Step.MM_READ_UNLOCK)
 EXACT_BITS = 11
 """Latencies below 2^11 cycles are kept as they are, others to 11 significant bits: rounded down by less than 0.1 %."""
