@@ -96,6 +96,14 @@ def test_the_case_whose_process_is_killed_is_named(cases: ModuleType) -> None:
         gather(run_here(CASES, 4, run=cases.die))
 
 
+@pytest.fixture(autouse=True)
+def sigint() -> Iterator[None]:
+    """Processes that are started here hear it, also where it is ignored because the tests were started in the background."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
+
+
 @pytest.mark.parametrize(
     ("number", "where"), [(signal.SIGINT, "inside"), (signal.SIGINT, "outside"), (signal.SIGTERM, "inside"), (signal.SIGKILL, "inside")]
 )
