@@ -7,6 +7,8 @@ from seqfault.simulator import SimulationFailed, run_block
 from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.page_lookup import PageLookup
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_page_lookup"
 
 
@@ -14,7 +16,7 @@ def run(config: EngineConfig, block: type[PageLookup] = PageLookup, testcase: st
     run_block(block(config), TESTS, name="page_lookup", parameters={"CONTEXTS": str(config.contexts)}, testcase=testcase)
 
 
-@pytest.mark.parametrize("config", [PRESETS["small"], EngineConfig(contexts=1), EngineConfig(contexts=13)])
+@pytest.mark.parametrize("config", in_short(2, [PRESETS["small"], EngineConfig(contexts=1), EngineConfig(contexts=13)]))
 def test_page_lookup(config: EngineConfig) -> None:
     run(config)
 
@@ -70,15 +72,11 @@ class SharedLevel(PageLookup):
 
 @pytest.mark.parametrize(
     ("mutant", "testcase"),
-    [
-        (ValidIgnored, "trees"),
-        (ErrorForgotten, "bus_errors"),
-        (SwappedAddress, "trees"),
-        (WrappedIndex, "wide_sum"),
-        (LowTrees, "trees"),
+    in_short(3, [
+        (ValidIgnored, "trees"), (ErrorForgotten, "bus_errors"), (WrappedIndex, "wide_sum"), (SwappedAddress, "trees"), (LowTrees, "trees"),
         (SharedLevel, "trees"),
-    ],
-)
+    ]),
+)  # fmt: skip
 def test_planted_bug_is_found(mutant: type[PageLookup], testcase: str) -> None:
     with pytest.raises(SimulationFailed, match=f"{testcase} failed(?s:.*)(instead of|never written)"):
         run(PRESETS["small"], mutant, testcase)

@@ -8,6 +8,8 @@ from seqfault_rtl.config import PRESETS, EngineConfig
 from seqfault_rtl.paging import PagingMode
 from seqfault_rtl.space_table import SpaceTable
 
+from ..long import in_short
+
 TESTS = "seqfault_tb.test_space_table"
 
 
@@ -49,7 +51,7 @@ class Forgets(SpaceTable):
         return super()._column(m, name, shape, Const(0), row)
 
 
-@pytest.mark.parametrize("mutant", [Aliases, WritesBoth, Forgets])
+@pytest.mark.parametrize("mutant", in_short(2, [Aliases, WritesBoth, Forgets]))
 def test_planted_bug_is_found(mutant: type[SpaceTable]) -> None:
     with pytest.raises(SimulationFailed, match="random_writes"):
         run(mutant)
